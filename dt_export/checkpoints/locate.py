@@ -1,0 +1,98 @@
+"""From what the user typed after ``--model`` to files on this disk: preset, path or hub id."""
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dt_export.errors import CheckpointError, UsageError
+from dt_export.facts import SIDECAR, Facts
+from dt_export.presets import BUNDLED, PRESETS
+
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+FILES = ("config.json", SIDECAR, "state_mean.npy", "state_std.npy")
+WAY_OUT = "a local directory works offline, and so does the bundled preset 'hopper'"
+
+
+@dataclass(frozen=True)
+class Located:
+    path: Path
+    name: str  # a short name to call files after
+    model: str  # what stands in the contract: never a path of this machine
+    revision: str | None = None
+    facts: Facts = Facts()  # what the preset knows
+
+
+def locate(model: str, revision: str | None = None) -> Located:
+    """Find a checkpoint.
+
+    Raises:
+        CheckpointError: neither a preset, nor a path, nor to be had from the hub.
+    """
+    preset = PRESETS.get(model)
+    if preset is not None and preset.bundled:
+        if revision is not None:
+            raise UsageError(f"--revision {revision}: {model!r} is bundled and has no revisions")
+        return Located(BUNDLED / model, model, f"bundled:{model}", facts=preset.facts)
+    if preset is not None:
+        path, commit = download(preset.source, revision)
+        return Located(path, model, preset.source, commit, preset.facts)
+    path = Path(model).expanduser()
+    if path.exists():
+        if revision is not None:
+            raise UsageError(f"--revision {revision}: {model} is a local path, drop the flag")
+        name = path.resolve().name if path.is_dir() else path.resolve().stem
+        return Located(path, name, name)
+    if HUB_ID.fullmatch(model) and not model.startswith("."):
+        path, commit = download(model, revision)
+        return Located(path, model.split("/")[1], model, commit)
+    close = difflib.get_close_matches(model, PRESETS, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"presets: {', '.join(PRESETS)}"
+    raise CheckpointError(
+        f"--model {model}: no preset of that name, no such path, and no hub id (owner/name); {hint}"
+    )
+
+
+def download(repo: str, revision: str | None) -> tuple[Path, str]:
+    """Fetch a checkpoint's files through huggingface_hub; gives their folder and the commit.
+
+    Raises:
+        CheckpointError: the hub cannot be reached, or has no such repository or revision.
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    def fetch(*weights: str) -> Path:
+        patterns = [*FILES, *weights]
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns))
+
+    at = f" at revision {revision}" if revision else ""
+    try:
+        path = fetch("model.safetensors")
+        if not (path / "model.safetensors").is_file():
+            path = fetch("pytorch_model.bin")
+    except RevisionNotFoundError:
+        raise CheckpointError(f"the hub has {repo!r}, but no revision {revision!r}") from None
+    except GatedRepoError:
+        raise CheckpointError(
+            f"{repo!r} is gated: run `hf auth login` and ask for access"
+        ) from None
+    except (RepositoryNotFoundError, HFValidationError):
+        raise CheckpointError(
+            f"the hub has no repository {repo!r} that you may read; check the spelling; {WAY_OUT}"
+        ) from None
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        raise CheckpointError(
+            f"tried {repo!r}{at} in the local cache and on the Hugging Face hub, which could not "
+            f"be reached ({type(error).__name__}: {reason[:160]}); {WAY_OUT}"
+        ) from None
+    return path, path.name

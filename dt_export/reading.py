@@ -1,0 +1,109 @@
+"""Reading the files of a checkpoint without ever executing them."""
+
+import hashlib
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dt_export.errors import CheckpointError
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path} holds {type(document).__name__}, expected a JSON object")
+    return document
+
+
+def read_npy(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise CheckpointError(f"{path} cannot be read as a NumPy array: {error}") from None
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{path} cannot be read as .npz: {error}") from None
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read named tensors from safetensors, or from a PyTorch file with ``weights_only=True``.
+
+    Raises:
+        CheckpointError: truncated, of another format, or a pickle that would run code.
+    """
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path, device="cpu")
+        except (SafetensorError, OSError) as error:
+            size = path.stat().st_size
+            raise CheckpointError(
+                f"{path} ({size} bytes) is truncated or not safetensors: {error}; "
+                "download or save it again"
+            ) from None
+    document = read_torch(path)
+    if not isinstance(document, dict) or not all(isinstance(v, Tensor) for v in document.values()):
+        raise CheckpointError(f"{path} holds no state dict (a dict of names to tensors)")
+    return document
+
+
+def read_torch(path: Path) -> Any:
+    """Whatever ``torch.save`` wrote, as long as it is tensors, containers, numbers and strings."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "Weights only load failed" not in str(error):
+            raise CheckpointError(f"{path} is truncated or no PyTorch file: {error}") from None
+        raise CheckpointError(
+            f"{path} is refused: reading it would run code it carries ({_culprit(error)}). "
+            "Where you trust it, load it there and save the weights alone: "
+            "torch.save(model.state_dict(), 'weights.pt'), "
+            "or safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+        ) from None
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, AssertionError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path} is truncated or no PyTorch file: {first}") from None
+
+
+def _culprit(error: Exception) -> str:
+    """The line of PyTorch's long message that names what the pickle wanted to call."""
+    for line in str(error).splitlines():
+        if "GLOBAL" in line or "Unsupported" in line:
+            return line.strip()[:160]
+    return "it is more than tensors"
+
+
+def float32(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors in float32, and a note for the user where that changed any."""
+    others = sorted({str(t.dtype) for t in state_dict.values()} - {"torch.float32", "torch.int64"})
+    weights = {
+        name: tensor.to(torch.float32) if tensor.dtype in FLOATS else tensor
+        for name, tensor in state_dict.items()
+    }
+    half = [name.removeprefix("torch.") for name in others if "float" in name]
+    return weights, [f"weights are {', '.join(half)}: converted to float32"] if half else []
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

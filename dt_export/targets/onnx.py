@@ -1,0 +1,119 @@
+"""Target ``onnx``: through torch's dynamo exporter, with dynamic batch and sequence axes.
+
+After the exporter ran, a file is made fit to ship: stack traces and other marks of the machine
+that made it are taken out, the contract is put in, and the checker of the onnx package must agree.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+import torch
+from dt_runtime.contract import METADATA_KEY, Contract
+from dt_runtime.engine import OnnxEngine
+from torch import nn
+
+from dt_export import __version__
+from dt_export.checkpoints import Checkpoint
+from dt_export.errors import UsageError
+from dt_export.graphs import BATCH, SEQUENCE
+from dt_export.targets.artifact import Opened, example_inputs
+
+SUFFIX = ".onnx"
+OPSETS = range(20, 24)
+DEFAULT_OPSET = 20
+LARGEST = 2**31 - 1  # protobuf's limit; a file beyond it would need external data
+
+
+def trace(
+    module: nn.Module, checkpoint: Checkpoint, contract: Contract, opset: int
+) -> onnx.ModelProto:
+    """Trace a graph into an ONNX model without a contract.
+
+    Raises:
+        UsageError: the opset is out of range.
+    """
+    if opset not in OPSETS:
+        raise UsageError(f"--opset is {opset}, expected {OPSETS[0]} to {OPSETS[-1]}")
+    axes = {0: torch.export.Dim(BATCH), 1: torch.export.Dim(SEQUENCE)}
+    inputs = example_inputs(checkpoint)
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            inputs,
+            dynamo=True,
+            verbose=False,
+            opset_version=opset,
+            input_names=[spec.name for spec in contract.inputs],
+            output_names=[spec.name for spec in contract.outputs],
+            dynamic_shapes=tuple(axes for _ in inputs),
+        )
+    _anonymise(program.model)
+    return ir.to_proto(program.model)
+
+
+def write(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
+    """Write a model with its contract to ``path``, all in one file, always the same bytes.
+
+    Raises:
+        UsageError: the file would be larger than 2 GB.
+    """
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=contract.to_json())
+    size = model.ByteSize()
+    if size > LARGEST:
+        raise UsageError(f"the model is {size} bytes, and one ONNX file holds at most {LARGEST}")
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def read(path: Path, provider: str = "cpu") -> Opened:
+    engine = OnnxEngine(path, provider)
+    return Opened(engine.contract, engine.run, engine.provider)
+
+
+def _anonymise(model: ir.Model) -> None:
+    """Take out what the exporter says of itself: stack traces, module paths, doc strings."""
+    model.producer_name, model.producer_version = "dt-export", __version__
+    model.metadata_props.clear()
+    model.doc_string = None
+    model.graph.name = "decision_transformer"
+    for graph in (model.graph, *model.functions.values()):
+        graph.metadata_props.clear()
+        graph.doc_string = None
+        for node in ir.traversal.RecursiveGraphIterator(graph):
+            node.metadata_props.clear()
+            node.doc_string = None
+            for value in (*node.outputs, *node.inputs):
+                if value is not None:
+                    _clear(value)
+    for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
+        _clear(value)
+
+
+def _clear(value: ir.Value) -> None:
+    value.metadata_props.clear()
+    value.doc_string = None
+    if value.const_value is not None:
+        value.const_value.metadata_props.clear()
+        value.const_value.doc_string = None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter's own warnings are about its insides; nothing in them is for our user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,77 @@
+"""The inputs of open-loop validation: every window a rollout can meet, and some it should not."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from dt_runtime.contract import Contract
+
+EXTREME = 1e4  # standard deviations
+
+
+@dataclass(frozen=True)
+class Case:
+    """One set of inputs; ``padding`` is the longest left padding among its rows."""
+
+    group: str
+    batch: int
+    length: int  # timesteps, padding included
+    padding: int = 0
+    kind: str = "random"  # random | late | extreme
+
+    def __str__(self) -> str:
+        return f"{self.group}: B={self.batch} T={self.length} padding={self.padding}"
+
+
+def cases(contract: Contract) -> Iterator[Case]:
+    """Every length from 1 to K and every left padding from 0 to K - 1, one row and three.
+
+    The graphs are traced at one small length, so nearly all of these lie beyond it.
+    """
+    context = contract.context_length
+    for batch in (1, 3):
+        for length in range(1, context + 1):
+            yield Case(f"T = 1..{context}, {batch} row(s)", batch, length)
+        for padding in range(context):
+            group = f"left padding 0..{context - 1}, {batch} row(s)"
+            yield Case(group, batch, context, padding)
+        for length in sorted({1, 2, context}):
+            yield Case("end of the longest episode", batch, length, kind="late")
+            yield Case("extreme inputs", batch, length, kind="extreme")
+        if contract.graph == "sequence":
+            for length in (context + 1, context + 3, 2 * context):
+                yield Case("windows longer than K", batch, length)
+
+
+def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Fresh inputs for a case: raw for a policy graph, normalised for a sequence graph.
+
+    Of several rows the first has the case's padding, the last has none, others lie between.
+    """
+    window = (case.batch, case.length)
+    spread = EXTREME if case.kind == "extreme" else 1.0
+    states = spread * rng.standard_normal((*window, *contract.state.shape))
+    returns = spread * rng.uniform(-1.0, 4.0, (*window, 1))
+    actions = rng.uniform(-1.0, 1.0, (*window, contract.action.size))
+    if contract.graph == "policy":
+        if contract.state.mean is not None and contract.state.std is not None:
+            mean = np.reshape(contract.state.mean, contract.state.shape)
+            states = mean + states * np.reshape(contract.state.std, contract.state.shape)
+        returns = returns * contract.return_scale
+
+    paddings = np.linspace(case.padding, 0, case.batch).astype(np.int64)[:, None]
+    column = np.arange(case.length)[None, :]
+    mask = (column >= paddings).astype(np.int64)
+    last = contract.first_timestep + contract.max_ep_len - 1
+    latest_start = max(contract.first_timestep, last - case.length + 1)
+    start = latest_start
+    if case.kind != "late":
+        start = rng.integers(contract.first_timestep, latest_start + 1, (case.batch, 1))
+    timesteps = np.minimum(start + column, last) * mask
+    return {
+        "states": states.astype(np.float32),
+        "actions": actions.astype(np.float32),
+        "returns_to_go": returns.astype(np.float32),
+        "timesteps": timesteps.astype(np.int64),
+        "attention_mask": mask,
+    }

@@ -1,0 +1,190 @@
+"""Open-loop validation: is an artifact equal to eager PyTorch on every window?"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from dt_runtime.contract import Contract, TensorSpec, Validation
+
+from dt_export.checkpoints import Checkpoint
+from dt_export.graphs import BATCH, SEQUENCE, TOKENS
+from dt_export.targets.artifact import Opened
+from dt_export.validation.cases import Case, cases, inputs
+from dt_export.validation.reference import reference
+
+TOLERANCE = 1e-5  # fp32: absolute on bounded outputs, else relative to the output's scale
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One output in one case. ``error`` is what is held against the tolerance."""
+
+    case: Case
+    output: str
+    error: float
+    abs_error: float
+    expected: float  # the reference's value where the two differ most
+    seen: float  # the artifact's value there
+    problem: str | None = None  # what went wrong where there was no value to compare
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every comparison of a validation."""
+
+    contract: Contract
+    comparisons: tuple[Comparison, ...]
+    differences: tuple[str, ...]  # facts on which contract and checkpoint disagree
+    tolerance: float
+    reference: str
+    seed: int
+
+    @property
+    def failures(self) -> tuple[Comparison, ...]:
+        return tuple(c for c in self.comparisons if not c.error <= self.tolerance)
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.comparisons) and not self.failures and not self.differences
+
+    @property
+    def worst(self) -> Comparison:
+        return max(self.comparisons, key=lambda c: c.error)
+
+    @property
+    def cases(self) -> int:
+        return len({c.case for c in self.comparisons})
+
+    def groups(self) -> dict[str, tuple[Comparison, ...]]:
+        groups: dict[str, list[Comparison]] = {}
+        for comparison in self.comparisons:
+            groups.setdefault(comparison.case.group, []).append(comparison)
+        return {name: tuple(members) for name, members in groups.items()}
+
+    def validation(self) -> Validation:
+        """What goes into the contract."""
+        return Validation(
+            cases=self.cases,
+            max_abs_error=max(c.abs_error for c in self.comparisons),
+            max_error=self.worst.error,
+            tolerance=self.tolerance,
+            reference=self.reference,
+        )
+
+
+def check(
+    opened: Opened,
+    checkpoint: Checkpoint,
+    *,
+    seed: int,
+    reference_name: str = "eager",
+    tolerance: float = TOLERANCE,
+    on_case: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Compare an artifact with eager PyTorch on fresh inputs drawn from ``seed``.
+
+    ``on_case`` is called with (cases done, cases in all).
+    """
+    contract = opened.contract
+    differences = contract_differences(contract, checkpoint)
+    comparisons: list[Comparison] = []
+    if not any("size" in difference for difference in differences):
+        run_reference = reference(checkpoint, contract, reference_name)
+        rng = np.random.default_rng(seed)
+        todo = list(cases(contract))
+        with _one_thread():
+            for done, case in enumerate(todo, start=1):
+                arrays = inputs(contract, case, rng)
+                comparisons += _compare(contract, case, arrays, opened, run_reference(arrays))
+                if on_case is not None:
+                    on_case(done, len(todo))
+    return Report(contract, tuple(comparisons), differences, tolerance, reference_name, seed)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in an order that does not depend on the machine's cores; small models lose nothing."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
+    """The facts that the runtime takes from the contract, held against the checkpoint's."""
+    config, facts = checkpoint.model.config, checkpoint.facts
+    pairs = {
+        "dialect": (contract.dialect, checkpoint.dialect),
+        "state size": (contract.state.size, config.state_dim),
+        "action size": (contract.action.size, config.act_dim),
+        "max_ep_len": (contract.max_ep_len, config.max_ep_len),
+        "context_length": (contract.context_length, facts.context_length),
+        "return_scale": (contract.return_scale, facts.return_scale),
+        "state mean": (contract.state.mean, facts.state_mean),
+        "state std": (contract.state.std, facts.state_std),
+        "action low": (contract.action.low, facts.action_low),
+        "action high": (contract.action.high, facts.action_high),
+    }
+    return tuple(
+        f"{name}: the artifact's contract says {_short(seen)}, the checkpoint says {_short(due)}"
+        for name, (seen, due) in pairs.items()
+        if seen != due
+    )
+
+
+def _compare(
+    contract: Contract,
+    case: Case,
+    arrays: dict[str, np.ndarray],
+    opened: Opened,
+    expected: dict[str, np.ndarray],
+) -> Iterator[Comparison]:
+    try:
+        seen = opened.run(arrays)
+    except Exception as error:  # an engine that fails at a shape is a finding, whatever it raises
+        problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        for spec in contract.outputs:
+            yield Comparison(case, spec.name, np.inf, np.inf, np.nan, np.nan, problem)
+        return
+    mask = arrays["attention_mask"] != 0
+    for spec in contract.outputs:
+        due, got = expected[spec.name], seen[spec.name]
+        if due.shape != got.shape:
+            problem = f"shape {list(got.shape)}, expected {list(due.shape)}"
+            yield Comparison(case, spec.name, np.inf, np.inf, np.nan, np.nan, problem)
+            continue
+        due, got = (_real(spec, array, mask).astype(np.float64) for array in (due, got))
+        distance = np.where(np.isfinite(got), np.abs(got - due), np.inf)
+        where = np.unravel_index(np.argmax(distance), distance.shape)
+        scale = 1.0 if _bounded(contract, spec.name) else max(1.0, float(np.abs(due).max()))
+        worst = float(distance[where])
+        yield Comparison(
+            case, spec.name, worst / scale, worst, float(due[where]), float(got[where])
+        )
+
+
+def _real(spec: TensorSpec, array: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The part of an output that belongs to real timesteps; what stands in padding is nobody's."""
+    if TOKENS in spec.shape:
+        mask, axis = np.repeat(mask, 3, axis=1), spec.shape.index(TOKENS)
+    elif SEQUENCE in spec.shape:
+        axis = spec.shape.index(SEQUENCE)
+    else:
+        return array
+    array = np.moveaxis(array, (spec.shape.index(BATCH), axis), (0, 1))
+    return array[mask]
+
+
+def _bounded(contract: Contract, output: str) -> bool:
+    bounded_action = contract.action.low is not None and contract.action.high is not None
+    return output == "attentions" or (output in ("action", "action_preds") and bounded_action)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple) and len(value) > 3:
+        return f"[{', '.join(f'{x:g}' for x in value[:3])}, ... {len(value)} numbers]"
+    return "nothing" if value is None else str(value)

@@ -1,0 +1,100 @@
+"""What an artifact is held to: eager PyTorch in float32 on the CPU, given the artifact's inputs."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from dt_runtime.contract import Contract
+from torch import Tensor
+
+from dt_export.checkpoints import Checkpoint
+from dt_export.errors import UsageError
+from dt_export.targets.artifact import Run
+
+REFERENCES = ("eager", "transformers")
+Forward = Callable[..., Mapping[str, Tensor]]
+
+
+def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -> Run:
+    """A function from an artifact's inputs to what its outputs should be.
+
+    ``eager`` is our own model; ``transformers`` is the installed library on the same files.
+    The steps around the network are written out here again, apart from the graphs.
+
+    Raises:
+        UsageError: no reference of that name, or transformers is not installed or cannot read it.
+    """
+    if name not in REFERENCES:
+        raise UsageError(f"--reference is {name!r}, expected one of {', '.join(REFERENCES)}")
+    forward = _eager(checkpoint) if name == "eager" else _transformers(checkpoint, contract)
+    facts = checkpoint.facts
+    mean, std = (
+        None if v is None else torch.tensor(v) for v in (facts.state_mean, facts.state_std)
+    )
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
+        if contract.graph == "policy":
+            if mean is not None:
+                tensors["states"] = (tensors["states"] - mean) / std
+            tensors["returns_to_go"] = tensors["returns_to_go"] / facts.return_scale
+        with torch.no_grad():
+            out = forward(**tensors)
+        if contract.graph == "policy":
+            action = out["action_preds"][:, -1].numpy()
+            low, high = facts.action_low, facts.action_high
+            if low is not None or high is not None:
+                action = np.clip(action, low, high).astype(np.float32)
+            return {"action": action}
+        return {spec.name: out[spec.name].numpy() for spec in contract.outputs}
+
+    return run
+
+
+def _eager(checkpoint: Checkpoint) -> Forward:
+    def forward(**inputs: Tensor) -> Mapping[str, Tensor]:
+        out = vars(checkpoint.model(**inputs))
+        return {k: torch.stack(v) if isinstance(v, tuple) else v for k, v in out.items()}
+
+    return forward
+
+
+def _transformers(checkpoint: Checkpoint, contract: Contract) -> Forward:
+    if checkpoint.dialect != "huggingface":
+        raise UsageError(
+            f"--reference transformers reads the huggingface dialect, not {checkpoint.dialect}"
+        )
+    model = load_transformers(checkpoint.path)
+    wanted = {spec.name for spec in contract.outputs}
+
+    def forward(**inputs: Tensor) -> Mapping[str, Tensor]:
+        out = model(
+            **inputs,
+            output_hidden_states="hidden_states" in wanted,
+            output_attentions="attentions" in wanted,
+        )
+        return {k: torch.stack(v) if isinstance(v, tuple) else v for k, v in out.items()}
+
+    return forward
+
+
+def load_transformers(path: Path) -> torch.nn.Module:
+    """The library's own model in eval mode, its loading messages silenced."""
+    try:
+        from transformers import DecisionTransformerModel
+        from transformers.utils import logging
+    except ImportError:
+        raise UsageError(
+            "--reference transformers needs transformers: `pip install transformers`"
+        ) from None
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        return DecisionTransformerModel.from_pretrained(path, attn_implementation="eager").eval()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"transformers cannot read {path}: {error}") from None
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()

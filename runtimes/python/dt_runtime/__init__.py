@@ -1,0 +1,18 @@
+"""dt-runtime: run exported Decision Transformers with NumPy and ONNX Runtime alone."""
+
+from dt_runtime.contract import Contract, ContractError
+from dt_runtime.engine import OnnxEngine, available_providers
+from dt_runtime.policy import Policy
+from dt_runtime.rollout import Episode, rollout
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Contract",
+    "ContractError",
+    "Episode",
+    "OnnxEngine",
+    "Policy",
+    "available_providers",
+    "rollout",
+]

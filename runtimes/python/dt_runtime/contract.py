@@ -1,0 +1,166 @@
+"""The contract: all that one must know to run an artifact, as one JSON document inside it.
+
+It stands in an ONNX file under the metadata key ``dt_export`` and in a TorchScript file as the
+extra file ``dt_export.json``. Floats are written so that they read back bit for bit.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+METADATA_KEY = "dt_export"
+EXTRA_FILE = "dt_export.json"
+FORMAT = "1.0"
+
+Axis = int | str
+
+
+class ContractError(ValueError):
+    """The file carries no contract, or one that this version cannot read."""
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output of a graph; symbolic axes are strings such as ``batch``."""
+
+    name: str
+    dtype: str  # NumPy's name: float32, int64, ...
+    shape: tuple[Axis, ...]
+
+
+@dataclass(frozen=True)
+class StateSpec:
+    """The observation. ``(raw - mean) / std`` is what the network was trained on."""
+
+    shape: tuple[int, ...]
+    names: tuple[str, ...] | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @property
+    def size(self) -> int:
+        size = 1
+        for axis in self.shape:
+            size *= axis
+        return size
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """The action. ``low`` and ``high`` are the bounds of each component, null for none."""
+
+    kind: str  # continuous | discrete
+    size: int
+    names: tuple[str, ...] | None = None
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights came from; ``sha256`` is of the file that held them."""
+
+    model: str
+    revision: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the export proved before it wrote the file."""
+
+    cases: int
+    max_abs_error: float
+    max_error: float  # the worst error over the bound's scale: compare this with the tolerance
+    tolerance: float
+    reference: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """All that one must know to run an artifact.
+
+    Units: ``target_returns`` are raw returns of an episode; ``return_scale`` is what raw returns
+    are divided by before the network sees them; ``context_length`` and ``max_ep_len`` count
+    timesteps, and the first timestep of an episode has the number ``first_timestep``.
+    """
+
+    graph: str  # sequence | policy | step
+    dialect: str
+    state: StateSpec
+    action: ActionSpec
+    context_length: int
+    max_ep_len: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    format: str = FORMAT
+    precision: str = "fp32"
+    first_timestep: int = 0
+    return_scale: float = 1.0
+    target_returns: tuple[float, ...] = ()
+    environment: str | None = None
+    source: Source = Source("unknown")
+    producer: dict[str, Any] = field(default_factory=dict)
+    validation: Validation | None = None
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Contract":
+        """Read a contract; unknown fields are ignored.
+
+        Raises:
+            ContractError: the text is no JSON object, its major format is newer than ours, or a
+                field is missing or of the wrong type.
+        """
+        try:
+            document = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ContractError(f"the contract is not JSON: {error}") from None
+        if not isinstance(document, dict):
+            raise ContractError(f"the contract is no JSON object but {type(document).__name__}")
+        _check_format(document.get("format"))
+        try:
+            return _contract(document)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"lacks the field {error}" if isinstance(error, KeyError) else f"is off: {error}"
+            raise ContractError(f"the contract {what}; export the file anew") from None
+
+
+def _check_format(seen: Any) -> None:
+    major = str(seen).split(".")[0]
+    if not major.isdigit():
+        raise ContractError(f"the contract's format is {seen!r}, expected {FORMAT!r}")
+    if int(major) > int(FORMAT.split(".")[0]):
+        raise ContractError(
+            f"the contract has format {seen}, and this dt-runtime reads up to {FORMAT}: "
+            "upgrade with `pip install -U dt-runtime`"
+        )
+
+
+def _contract(document: dict[str, Any]) -> Contract:
+    known = _known(Contract, document)
+    known["state"] = StateSpec(**_known(StateSpec, document["state"]))
+    known["action"] = ActionSpec(**_known(ActionSpec, document["action"]))
+    known["inputs"] = _tensors(document["inputs"])
+    known["outputs"] = _tensors(document["outputs"])
+    if document.get("source"):
+        known["source"] = Source(**_known(Source, document["source"]))
+    if document.get("validation"):
+        known["validation"] = Validation(**_known(Validation, document["validation"]))
+    return Contract(**known)
+
+
+def _tensors(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(**_known(TensorSpec, entry)) for entry in entries)
+
+
+def _known(cls: type, document: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ``cls`` that the document holds, lists turned into tuples."""
+    names = {f.name for f in fields(cls)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in document.items()
+        if name in names
+    }

@@ -1,0 +1,250 @@
+"""The rollout loop's heart: raw observation and reward in, raw action out."""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from dt_runtime.contract import Contract
+from dt_runtime.engine import Engine, OnnxEngine
+from dt_runtime.window import Window
+
+GRAPHS = ("policy", "sequence")
+
+
+class Policy:
+    """A Decision Transformer in closed loop, for one episode or many at once.
+
+    It keeps the context window, the timesteps and the returns-to-go, so that the caller hands over
+    raw observations and raw rewards and gets raw actions (Chen et al. 2021, Algorithm 1).
+
+    Args:
+        artifact: an ONNX file of graph ``policy`` or ``sequence``, or an engine.
+        provider: ``cpu``, ``cuda`` or ``auto``.
+        batch_size: how many environments are run at once.
+        threads: threads inside an operator; 0 leaves it to ONNX Runtime.
+
+    Raises:
+        FileNotFoundError, ContractError, RuntimeError, ImportError: see ``OnnxEngine``.
+        ValueError: a batch size below 1, or a graph that this class cannot run.
+
+    Example:
+        >>> policy = Policy("hopper.onnx")
+        >>> policy.reset(target_return=3000.0)
+        >>> action = policy.act(observation)           # first step of an episode
+        >>> action = policy.act(observation, reward)   # every later step
+    """
+
+    def __init__(
+        self,
+        artifact: str | Path | Engine,
+        *,
+        provider: str = "cpu",
+        batch_size: int = 1,
+        threads: int = 1,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+        is_path = isinstance(artifact, str | Path)
+        self._engine = OnnxEngine(artifact, provider, threads) if is_path else artifact
+        contract = self._engine.contract
+        if contract.graph not in GRAPHS:
+            raise ValueError(
+                f"the artifact's graph is {contract.graph!r}, expected one of {GRAPHS}"
+            )
+        self.contract: Contract = contract
+        self.batch_size = batch_size
+        self.provider: str = getattr(self._engine, "provider", "custom")
+
+        self._window = Window(contract, batch_size)
+        self._runs: dict[int, Callable[[], None]] = {}
+        self._outputs: dict[int, np.ndarray] = {}
+        self._elapsed = np.full(batch_size, -1, np.int64)  # steps taken; -1 before the first reset
+        self._returns_to_go = np.zeros(batch_size, np.float64)  # raw
+        self._last_timestep = contract.first_timestep + contract.max_ep_len - 1
+        self._said_clamp = False
+
+        # A sequence graph is the bare network: statistics, scale and bounds are applied here.
+        bare = contract.graph == "sequence"
+        state, action = contract.state, contract.action
+        self._mean = _array(state.mean, state.shape) if bare else None
+        self._std = _array(state.std, state.shape) if bare else None
+        self._scale = contract.return_scale if bare else 1.0
+        self._low = _array(action.low, (action.size,)) if bare else None
+        self._high = _array(action.high, (action.size,)) if bare else None
+
+    @property
+    def timesteps(self) -> np.ndarray:
+        """The timestep of each row's last action, [batch_size]; -1 before the first one."""
+        return np.where(self._elapsed > 0, self.contract.first_timestep + self._elapsed - 1, -1)
+
+    @property
+    def returns_to_go(self) -> np.ndarray:
+        """What is still asked of each row, raw, [batch_size]."""
+        return self._returns_to_go.copy()
+
+    def reset(
+        self,
+        target_return: float | np.ndarray | None = None,
+        rows: np.ndarray | list[int] | None = None,
+    ) -> None:
+        """Begin new episodes.
+
+        Args:
+            target_return: the raw return to ask for: one number, or one for each row that is
+                reset. Without it, the contract's first target.
+            rows: indices or a boolean mask of the rows to reset; all of them without it.
+
+        Raises:
+            ValueError: no target is given and the contract has none, it is not finite, or the
+                rows do not exist.
+        """
+        index = self._rows(rows)
+        if target_return is None:
+            if not self.contract.target_returns:
+                raise ValueError(
+                    "target_return is missing and the contract has none: "
+                    "call reset(target_return=...) with a raw return"
+                )
+            target_return = self.contract.target_returns[0]
+        targets = np.asarray(target_return, np.float64)
+        if targets.shape not in ((), (len(index),)):
+            raise ValueError(
+                f"target_return has shape {targets.shape}, expected a number or ({len(index)},)"
+            )
+        if not np.isfinite(targets).all():
+            raise ValueError(f"target_return is {target_return}, expected finite numbers")
+        self._window.clear(index)
+        self._elapsed[index] = 0
+        self._returns_to_go[index] = targets
+
+    def act(
+        self,
+        observation: np.ndarray,
+        reward: float | np.ndarray | None = None,
+        *,
+        applied_action: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The next action.
+
+        Args:
+            observation: raw, of the contract's state shape, with a leading axis of ``batch_size``
+                where that is above 1.
+            reward: raw reward of the previous action, one number a row. Rows at the first step of
+                an episode ignore it; pass 0.0 to keep the return-to-go where it is.
+            applied_action: what was really done instead of the previous action, where something
+                between policy and motors changed it; the next window then tells the truth.
+
+        Returns:
+            A new array, raw and bounded: ``[A]``, or ``[batch_size, A]`` for many rows.
+
+        Raises:
+            RuntimeError: ``reset`` was not called.
+            ValueError: a wrong shape, a NaN or an infinity, or a reward that is missing.
+            After an error the policy is as it was before the call.
+        """
+        states = self._states(observation)
+        if (self._elapsed < 0).any():
+            rows = np.flatnonzero(self._elapsed < 0).tolist()
+            raise RuntimeError(f"act before reset: call reset() first (rows {rows})")
+        rewards = self._rewards(reward)
+        if applied_action is not None:
+            actions = self._checked("applied_action", applied_action, (self.contract.action.size,))
+            self._window.set_last_actions(actions)
+
+        self._returns_to_go -= rewards
+        self._window.push(states, self._returns_to_go / self._scale, self._timesteps())
+        self._elapsed += 1
+        length = self._window.length
+        run = self._runs.get(length) or self._bind(length)
+        run()
+        actions = self._outputs[length].copy()
+        if self._low is not None:
+            np.maximum(actions, self._low, out=actions)
+        if self._high is not None:
+            np.minimum(actions, self._high, out=actions)
+        self._window.set_last_actions(actions)
+        return actions[0] if self.batch_size == 1 else actions
+
+    def _bind(self, length: int) -> Callable[[], None]:
+        """A run on the window's own memory at this length; made once a length."""
+        size = self.contract.action.size
+        if self.contract.graph == "policy":
+            name, output = "action", np.zeros((self.batch_size, size), np.float32)
+            self._outputs[length] = output
+        else:
+            name = "action_preds"
+            output = np.zeros((self.batch_size, length, size), np.float32)
+            self._outputs[length] = output[:, -1]
+        run = self._engine.bind(self._window.view(length), {name: output})
+        self._runs[length] = run
+        return run
+
+    def _states(self, observation: np.ndarray) -> np.ndarray:
+        states = self._checked("observation", observation, self.contract.state.shape)
+        if self._mean is not None:
+            states = (states - self._mean) / self._std
+        return states
+
+    def _checked(self, field: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """``value`` as finite float32 of shape ``[batch_size, *shape]``."""
+        try:
+            array = np.asarray(value, np.float32)
+        except (TypeError, ValueError):
+            raise ValueError(f"{field} is no array of numbers: {value!r:.80}") from None
+        expected = shape if self.batch_size == 1 else (self.batch_size, *shape)
+        if array.shape != expected:
+            raise ValueError(f"{field} has shape {array.shape}, expected {expected}")
+        if not np.isfinite(array).all():
+            where = np.argwhere(~np.isfinite(array))[0].tolist()
+            raise ValueError(f"{field}{where} is {array[tuple(where)]}, expected finite numbers")
+        return array.reshape(self.batch_size, *shape)
+
+    def _rewards(self, reward: float | np.ndarray | None) -> np.ndarray:
+        """What to take off the returns-to-go: rewards of rows in mid-episode, zero elsewhere."""
+        running = self._elapsed > 0
+        if reward is None:
+            if running.any():
+                raise ValueError(
+                    "reward is missing: after an episode's first step pass the raw reward of the "
+                    "last action, or 0.0 to keep the return-to-go where it is"
+                )
+            return np.zeros(self.batch_size)
+        rewards = np.asarray(reward, np.float64)
+        if rewards.shape != (self.batch_size,) and (self.batch_size > 1 or rewards.size != 1):
+            expected = "a number" if self.batch_size == 1 else f"shape ({self.batch_size},)"
+            raise ValueError(f"reward has shape {rewards.shape}, expected {expected}")
+        rewards = np.where(running, rewards.reshape(self.batch_size), 0.0)
+        if not np.isfinite(rewards).all():
+            raise ValueError(f"reward is {reward}, expected finite numbers")
+        return rewards
+
+    def _timesteps(self) -> np.ndarray:
+        timesteps = self.contract.first_timestep + self._elapsed
+        if not self._said_clamp and (timesteps > self._last_timestep).any():
+            self._said_clamp = True
+            warnings.warn(
+                f"an episode is longer than max_ep_len {self.contract.max_ep_len}: "
+                f"its timesteps stay at {self._last_timestep} from here on",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return np.minimum(timesteps, self._last_timestep)
+
+    def _rows(self, rows: np.ndarray | list[int] | None) -> np.ndarray:
+        if rows is None:
+            return np.arange(self.batch_size)
+        index = np.asarray(rows)
+        if index.dtype == bool:
+            if index.shape != (self.batch_size,):
+                raise ValueError(f"rows has shape {index.shape}, expected ({self.batch_size},)")
+            return np.flatnonzero(index)
+        index = index.astype(np.int64).reshape(-1)
+        if ((index < 0) | (index >= self.batch_size)).any():
+            raise ValueError(f"rows is {index.tolist()}, expected 0 to {self.batch_size - 1}")
+        return index
+
+
+def _array(values: tuple[float, ...] | None, shape: tuple[int, ...]) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, np.float32).reshape(shape)

@@ -1,0 +1,58 @@
+"""The last K timesteps of one or many episodes, in arrays that never move."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dt_runtime.contract import Contract
+
+
+class Window:
+    """Rows of at most K timesteps, newest last.
+
+    A single row is handed out at its own length, so early steps cost less; many rows share one
+    array of length K in which shorter ones are padded on the left and masked. Both are exact.
+    """
+
+    def __init__(self, contract: Contract, rows: int):
+        self.rows, self.context_length = rows, contract.context_length
+        size = (rows, self.context_length)
+        self.arrays: Mapping[str, np.ndarray] = {
+            "states": np.zeros((*size, *contract.state.shape), np.float32),
+            "actions": np.zeros((*size, contract.action.size), np.float32),
+            "returns_to_go": np.zeros((*size, 1), np.float32),
+            "timesteps": np.zeros(size, np.int64),
+            "attention_mask": np.zeros(size, np.int64),
+        }
+        self.lengths = np.zeros(rows, np.int64)
+
+    def clear(self, rows: np.ndarray) -> None:
+        """Forget the episodes of some rows; ``rows`` are indices."""
+        for array in self.arrays.values():
+            array[rows] = 0
+        self.lengths[rows] = 0
+
+    def push(self, states: np.ndarray, returns_to_go: np.ndarray, timesteps: np.ndarray) -> None:
+        """Add a timestep to every row; its action, not known yet, is zero and never read."""
+        for array in self.arrays.values():
+            array[:, :-1] = array[:, 1:]
+        self.arrays["states"][:, -1] = states
+        self.arrays["actions"][:, -1] = 0.0
+        self.arrays["returns_to_go"][:, -1, 0] = returns_to_go
+        self.arrays["timesteps"][:, -1] = timesteps
+        self.arrays["attention_mask"][:, -1] = 1
+        np.minimum(self.lengths + 1, self.context_length, out=self.lengths)
+
+    def set_last_actions(self, actions: np.ndarray) -> None:
+        self.arrays["actions"][:, -1] = actions
+
+    @property
+    def length(self) -> int:
+        """The number of timesteps that ``view`` hands out now."""
+        return int(self.lengths[0]) if self.rows == 1 else self.context_length
+
+    def view(self, length: int) -> dict[str, np.ndarray]:
+        """The newest ``length`` timesteps, without a copy: contiguous for one row or length K."""
+        return {
+            name: array[:, self.context_length - length :] for name, array in self.arrays.items()
+        }
