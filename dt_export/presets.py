@@ -16,7 +16,6 @@ BUNDLED = Path(__file__).parent / "bundled"
 @dataclass(frozen=True)
 class Preset:
     source: str  # a Hugging Face id, or "bundled"
-    about: str
     facts: Facts = Facts()
 
     @property
@@ -33,8 +32,7 @@ def _published(robot: str, level: str, mean: tuple[float, ...], std: tuple[float
         target_returns=TARGETS[robot],
         environment=ENVIRONMENTS[robot],
     )
-    source = f"edbeeching/decision-transformer-gym-{robot}-{level}"
-    return Preset(source, f"{robot}, trained on D4RL's {level} data", facts)
+    return Preset(f"edbeeching/decision-transformer-gym-{robot}-{level}", facts)
 
 
 TARGETS = {
@@ -50,7 +48,7 @@ ENVIRONMENTS = {
 
 # fmt: off
 PRESETS = {
-    "hopper": Preset("bundled", "Hopper-v5, trained by samples/train_hopper.py"),
+    "hopper": Preset("bundled"),  # samples/train_hopper.py; its facts stand in its policy.json
     "hopper-medium": _published(
         "hopper", "medium",
         (1.311279, -0.08469521, -0.5382719, -0.07201576, 0.04932366, 2.1066856, -0.15017354,

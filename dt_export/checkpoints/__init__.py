@@ -16,6 +16,7 @@ from dt_export.facts import (
     Overrides,
     check_sizes,
 )
+from dt_export.sidecars import from_flags
 
 DIALECTS = {"huggingface": huggingface}
 
@@ -35,7 +36,7 @@ def load(
         UsageError: flags that contradict the checkpoint.
     """
     overrides = overrides or Overrides()
-    flags = overrides.facts()
+    flags = from_flags(overrides)
     located = locate(model, overrides.revision)
     dialect = detect(located.path)
     found = DIALECTS[dialect].load(located.path, overrides)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dt_export import facts, reading
+from dt_export import reading, sidecars
 from dt_export.checkpoints import weights
-from dt_export.checkpoints.checkpoint import Checkpoint, Found
+from dt_export.checkpoints.checkpoint import Found
 from dt_export.errors import CheckpointError, UsageError
 from dt_export.facts import Facts, Overrides
 from dt_export.model import ACTIVATIONS, DecisionTransformer, ModelConfig
@@ -57,7 +57,7 @@ def load(path: Path, overrides: Overrides) -> Found:
     own = Facts(action_low=bounds and tuple(-x for x in bounds), action_high=bounds)
     return Found(
         model=model.eval(),
-        facts=facts.beside(path).over(own),
+        facts=sidecars.beside(path).over(own),
         sha256=reading.sha256(file),
         notes=tuple(notes),
     )
@@ -136,6 +136,3 @@ def _as_ours(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     if "encoder.wpe.weight" in tensors and "embed_ln.bias" in tensors:
         ours["embed_ln.bias"] = tensors["embed_ln.bias"] + tensors["encoder.wpe.weight"][0]
     return ours
-
-
-__all__ = ["LOOKED_FOR", "Checkpoint", "detect", "load", "tensor_names"]

@@ -92,7 +92,8 @@ def download(repo: str, revision: str | None) -> tuple[Path, str]:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise CheckpointError(
-            f"tried {repo!r}{at} in the local cache and on the Hugging Face hub, which could not "
-            f"be reached ({type(error).__name__}: {reason[:160]}); {WAY_OUT}"
+            f"{repo!r} is no local path; tried it{at} as a Hugging Face id, in the local cache and "
+            f"on the hub, which could not be reached ({type(error).__name__}: {reason[:160]}); "
+            f"{WAY_OUT}"
         ) from None
     return path, path.name

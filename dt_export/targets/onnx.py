@@ -24,6 +24,7 @@ from dt_export.graphs import BATCH, SEQUENCE
 from dt_export.targets.artifact import Opened, example_inputs
 
 SUFFIX = ".onnx"
+NOTE = None
 OPSETS = range(20, 24)
 DEFAULT_OPSET = 20
 LARGEST = 2**31 - 1  # protobuf's limit; a file beyond it would need external data

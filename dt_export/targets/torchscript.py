@@ -6,6 +6,7 @@ PyTorch has deprecated TorchScript (2.11); it still traces and runs.
 import io
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from dt_export.errors import UsageError
 from dt_export.targets.artifact import Opened, example_inputs
 
 SUFFIX = ".pt"
-DEPRECATION = "PyTorch has deprecated TorchScript: prefer ONNX where you can."
+NOTE = "PyTorch has deprecated TorchScript: prefer ONNX where you can."
 
 
 def trace(module: nn.Module, checkpoint: Checkpoint) -> torch.jit.ScriptModule:
@@ -36,7 +37,17 @@ def write(module: torch.jit.ScriptModule, contract: Contract, path: Path) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(module, buffer, _extra_files={EXTRA_FILE: contract.to_json()})
-    path.write_bytes(buffer.getvalue())
+    path.write_bytes(_without_debug_records(buffer))
+
+
+def _without_debug_records(buffer: io.BytesIO) -> bytes:
+    """The archive without its tables of source lines: they name paths of this machine."""
+    stripped = io.BytesIO()
+    with zipfile.ZipFile(buffer) as old, zipfile.ZipFile(stripped, "w") as new:
+        for record in old.infolist():
+            if not record.filename.endswith(".debug_pkl"):
+                new.writestr(zipfile.ZipInfo(record.filename), old.read(record))
+    return stripped.getvalue()
 
 
 def read(path: Path, provider: str = "cpu") -> Opened:
@@ -78,3 +89,11 @@ def read(path: Path, provider: str = "cpu") -> Opened:
         return {name: out.cpu().numpy() for name, out in zip(names, outputs, strict=True)}
 
     return Opened(contract, run, device)
+
+
+def operators(path: Path) -> Counter[str]:
+    """How many there are of each operator in the frozen graph."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        graph = torch.jit.load(path, map_location="cpu").inlined_graph
+    return Counter(node.kind() for node in graph.nodes() if node.kind() != "prim::Constant")

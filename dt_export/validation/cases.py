@@ -31,16 +31,18 @@ def cases(contract: Contract) -> Iterator[Case]:
     context = contract.context_length
     for batch in (1, 3):
         for length in range(1, context + 1):
-            yield Case(f"T = 1..{context}, {batch} row(s)", batch, length)
+            yield Case(f"T = 1..{context}, B = {batch}", batch, length)
+    for batch in (1, 3):
         for padding in range(context):
-            group = f"left padding 0..{context - 1}, {batch} row(s)"
-            yield Case(group, batch, context, padding)
+            yield Case(f"left padding 0..{context - 1}, B = {batch}", batch, context, padding)
+    for group, kind in (("end of the longest episode", "late"), ("extreme inputs", "extreme")):
         for length in sorted({1, 2, context}):
-            yield Case("end of the longest episode", batch, length, kind="late")
-            yield Case("extreme inputs", batch, length, kind="extreme")
-        if contract.graph == "sequence":
-            for length in (context + 1, context + 3, 2 * context):
-                yield Case("windows longer than K", batch, length)
+            yield Case(group, 1, length, kind=kind)
+            yield Case(group, 3, length, kind=kind)
+    if contract.graph == "sequence":
+        for length in (context + 1, context + 3, 2 * context):
+            yield Case("windows longer than K", 1, length)
+            yield Case("windows longer than K", 3, length)
 
 
 def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -1,0 +1,5 @@
+"""`python -m dt_export ...`."""
+
+from dt_export.cli import main
+
+main()

@@ -1,0 +1,325 @@
+"""The command line: parse, call one function, print. Heavy imports wait inside the commands."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from dt_export import __version__
+from dt_export.errors import CheckError, UsageError
+from dt_export.facts import Overrides
+from dt_export.presets import PRESETS
+
+app = typer.Typer(
+    name="dt-export",
+    help="Export Decision Transformers, prove them equal to PyTorch, and run them.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def complete_model(incomplete: str) -> list[str]:
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
+
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A preset (see `models`), a local directory or file, or a Hugging Face id.",
+        autocompletion=complete_model,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Where to write.  [default: named after the model]"),
+]
+Graph = Annotated[
+    Literal["policy", "sequence"],
+    typer.Option(help="policy: raw observations in, raw action out. sequence: the bare network."),
+]
+Outputs = Annotated[
+    str | None,
+    typer.Option(
+        help="Outputs of a sequence graph, by commas: state_preds, action_preds, return_preds, "
+        "last_hidden_state, hidden_states, attentions.  [default: the first three]"
+    ),
+]
+Validate = Annotated[
+    bool, typer.Option(help="Compare with eager PyTorch before the file gets its name.")
+]
+Artifact = Annotated[Path, typer.Argument(help="An exported file.", show_default=False)]
+Provider = Annotated[
+    Literal["cpu", "cuda", "auto"], typer.Option(help="Execution provider of ONNX Runtime.")
+]
+
+FACTS = "Facts that a checkpoint may not carry"
+
+
+def _fact(*names: str, help: str) -> object:
+    return typer.Option(*names, help=help, rich_help_panel=FACTS, show_default=False)
+
+
+ContextLength = Annotated[int | None, _fact("--context-length", help="K, in timesteps.")]
+NHead = Annotated[int | None, _fact("--n-head", help="Attention heads.")]
+Activation = Annotated[str | None, _fact("--activation", help="relu, gelu, gelu_new, silu, tanh.")]
+ActionTanh = Annotated[
+    bool | None, _fact("--action-tanh/--no-action-tanh", help="Whether actions go through tanh.")
+]
+Stats = Annotated[
+    Path | None,
+    _fact("--stats", help=".npz with mean and std, or .json with state_mean and state_std."),
+]
+ReturnScale = Annotated[
+    float | None, _fact("--return-scale", help="What raw returns are divided by.")
+]
+TargetReturn = Annotated[
+    float | None, _fact("--target-return", help="The raw return to ask for by default.")
+]
+Env = Annotated[str | None, _fact("--env", help="The Gymnasium environment it was made for.")]
+Revision = Annotated[
+    str | None, _fact("--revision", help="Branch, tag or commit of a Hugging Face repository.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        print(f"dt-export {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def onnx(
+    model: Model = "hopper",
+    output: Output = None,
+    graph: Graph = "policy",
+    outputs: Outputs = None,
+    opset: Annotated[int, typer.Option(help="ONNX opset, 20 to 23.")] = 20,
+    validate: Validate = True,
+    context_length: ContextLength = None,
+    n_head: NHead = None,
+    activation: Activation = None,
+    action_tanh: ActionTanh = None,
+    stats: Stats = None,
+    return_scale: ReturnScale = None,
+    target_return: TargetReturn = None,
+    env: Env = None,
+    revision: Revision = None,
+) -> None:
+    """Export to ONNX and prove the file equal to eager PyTorch.
+
+    Example: `dt-export onnx --model hopper`
+    """
+    overrides = Overrides(
+        context_length, n_head, activation, action_tanh, stats, return_scale, target_return, env,
+        revision,
+    )  # fmt: skip
+    _export("onnx", model, overrides, output, graph, outputs, validate, opset=opset)
+
+
+@app.command()
+def torchscript(
+    model: Model = "hopper",
+    output: Output = None,
+    graph: Graph = "policy",
+    outputs: Outputs = None,
+    validate: Validate = True,
+    context_length: ContextLength = None,
+    n_head: NHead = None,
+    activation: Activation = None,
+    action_tanh: ActionTanh = None,
+    stats: Stats = None,
+    return_scale: ReturnScale = None,
+    target_return: TargetReturn = None,
+    env: Env = None,
+    revision: Revision = None,
+) -> None:
+    """Export to TorchScript (deprecated by PyTorch) and prove the file equal to eager PyTorch.
+
+    Example: `dt-export torchscript --model hopper`
+    """
+    overrides = Overrides(
+        context_length, n_head, activation, action_tanh, stats, return_scale, target_return, env,
+        revision,
+    )  # fmt: skip
+    _export("torchscript", model, overrides, output, graph, outputs, validate)
+
+
+def _export(
+    target: str,
+    model: str,
+    overrides: Overrides,
+    output: Path | None,
+    graph: str,
+    outputs: str | None,
+    validate: bool,
+    **options: int,
+) -> None:
+    from dt_export import checkpoints, screen
+    from dt_export.export import ValidationFailedError, export
+    from dt_export.targets import TARGETS
+
+    console = screen.console()
+    checkpoint = checkpoints.load(model, overrides)
+    console.print(screen.checkpoint_lines(checkpoint))
+    if note := TARGETS[target].NOTE:
+        console.print(f"note: {note}", style="dim")
+    names = tuple(name.strip() for name in (outputs or "").split(",") if name.strip())
+    try:
+        with screen.progress(f"exporting to {target}", console) as on_case:
+            artifact, report = export(
+                checkpoint, target, output, graph=graph, outputs=names, validate=validate,
+                on_case=on_case, **options,
+            )  # fmt: skip
+    except ValidationFailedError as error:
+        console.print(screen.parity_table(error.report))
+        console.print(screen.verdict(error.report))
+        raise
+    if report is not None:
+        console.print(screen.parity_table(report))
+    console.print(screen.exported(artifact, report, model))
+
+
+@app.command()
+def validate(
+    artifact: Artifact,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="The checkpoint to compare with.  [default: the one the artifact names]",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    provider: Provider = "cpu",
+    reference: Annotated[
+        Literal["eager", "transformers"], typer.Option(help="What to compare with.")
+    ] = "eager",
+    seed: Annotated[
+        int | None, typer.Option(help="Draws the inputs.  [default: fresh ones every time]")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Write every comparison to this file.")
+    ] = None,
+    context_length: ContextLength = None,
+    n_head: NHead = None,
+    activation: Activation = None,
+    action_tanh: ActionTanh = None,
+    stats: Stats = None,
+    return_scale: ReturnScale = None,
+    revision: Revision = None,
+) -> None:
+    """Is an artifact equal to its checkpoint? Exit code 0: equal, 1: not equal, 2: usage.
+
+    Example: `dt-export validate hopper.onnx --model hopper`
+    """
+    from dt_export import screen
+    from dt_export.validation import command
+
+    overrides = Overrides(
+        context_length, n_head, activation, action_tanh, stats, return_scale, revision=revision
+    )
+    console = screen.console()
+    opened, checkpoint = command.prepare(artifact, model, overrides, provider)
+    console.print(screen.checkpoint_lines(checkpoint))
+    with screen.progress(f"validating on {opened.provider}", console) as on_case:
+        report = command.validate(opened, checkpoint, reference, seed, on_case)
+    console.print(screen.parity_table(report))
+    console.print(screen.verdict(report))
+    if json is not None:
+        command.write_json(report, json)
+    if not report.passed:
+        raise CheckError(f"{artifact} is not equal to {checkpoint.source.model}")
+
+
+@app.command()
+def run(
+    artifact: Artifact,
+    env: Annotated[
+        str | None,
+        typer.Option(help="A Gymnasium environment.  [default: the contract's]"),
+    ] = None,
+    episodes: Annotated[int, typer.Option(help="How many episodes.")] = 5,
+    target_return: Annotated[
+        float | None, typer.Option(help="The raw return to ask for.  [default: the contract's]")
+    ] = None,
+    provider: Provider = "cpu",
+    threads: Annotated[int, typer.Option(help="Threads inside an operator, 0 for all.")] = 1,
+    seed: Annotated[int | None, typer.Option(help="Of the first episode; the next adds 1.")] = None,
+) -> None:
+    """Run episodes: returns and step latencies.
+
+    Example: `dt-export run hopper.onnx --env Hopper-v5 --episodes 5`
+    """
+    from dt_export import running, screen
+
+    console = screen.console()
+    policy = running.open_policy(artifact, provider, threads)
+    environment = running.make_environment(env, policy.contract)
+    with screen.steps(episodes, console) as on_step:
+        results = running.run(policy, environment, episodes, target_return, seed, on_step)
+    console.print(screen.episode_table(results, policy.provider))
+
+
+@app.command()
+def inspect(
+    artifact: Artifact,
+    json: Annotated[bool, typer.Option("--json", help="Print the contract as JSON.")] = False,
+) -> None:
+    """Show an artifact's contract, inputs, outputs, operators and size."""
+    from dt_export import screen
+    from dt_export.inspection import inspect
+
+    contract, operators = inspect(artifact)
+    if json:
+        print(contract.to_json())
+    else:
+        screen.console().print(screen.contract_tables(contract, artifact, operators))
+
+
+@app.command()
+def models() -> None:
+    """List the presets."""
+    from dt_export import models, screen
+
+    screen.console().print(screen.preset_table(models.rows()))
+
+
+@app.command()
+def doctor() -> None:
+    """Show versions and execution providers, and how to get what is missing."""
+    from dt_export import doctor, screen
+
+    rows = doctor.rows()
+    screen.console().print(screen.doctor_table(rows))
+    if not doctor.healthy(rows):
+        raise CheckError("something that dt-export needs is missing")
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the app; a user's mistake becomes one message and an exit code."""
+    from rich.console import Console
+
+    stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app(args=args, prog_name="dt-export")
+    except UsageError as error:
+        stderr.print(f"[bold red]error:[/] {_plain(error)}")
+        sys.exit(2)
+    except CheckError as error:
+        stderr.print(f"[bold red]failed:[/] {_plain(error)}")
+        sys.exit(1)
+
+
+def _plain(error: Exception) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))

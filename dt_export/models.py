@@ -1,0 +1,25 @@
+"""What ``dt-export models`` lists."""
+
+import json
+
+from dt_export.facts import SIDECAR
+from dt_export.presets import BUNDLED, PRESETS, Preset
+
+
+def rows() -> list[tuple[str, str, str, str]]:
+    """(name, environment, target returns, where its weights are) of each preset."""
+    return [_row(name, preset) for name, preset in PRESETS.items()]
+
+
+def bundled_present(name: str) -> bool:
+    return (BUNDLED / name / "model.safetensors").is_file()
+
+
+def _row(name: str, preset: Preset) -> tuple[str, str, str, str]:
+    environment, targets = preset.facts.environment, preset.facts.target_returns
+    where = f"hub: {preset.source}"
+    if preset.bundled:
+        where = "bundled, works offline"
+        known = json.loads((BUNDLED / name / SIDECAR).read_text(encoding="utf-8"))
+        environment, targets = known["environment"], known["target_returns"]
+    return name, environment or "", ", ".join(f"{target:g}" for target in targets or ()), where
