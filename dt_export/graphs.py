@@ -79,7 +79,8 @@ class PolicyGraph(nn.Module):
         model = self.model
         batch = inputs.shape[0]
         time = model.tokens.embed_timestep(timesteps).unsqueeze(2)  # [B, T, 1, H]
-        tokens = self.embed(inputs).unflatten(2, (3, -1)) + time  # [B, T, 3, H]
+        tokens = self.embed(inputs.flatten(0, 1))  # [B * T, 3H]
+        tokens = tokens.unflatten(0, (batch, -1)).unflatten(2, (3, -1)) + time  # [B, T, 3, H]
         tokens = tokens.flatten(1, 2)[:, :-1]  # [B, L, H]
         x = model.tokens.embed_ln(tokens.flatten(0, 1))  # [B * L, H]
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 def read_torch(path: Path) -> Any:
     """Whatever ``torch.save`` wrote, as long as it is tensors, containers, numbers and strings."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" not in str(error):
             raise CheckpointError(f"{path} is truncated or no PyTorch file: {error}") from None

@@ -1,5 +1,6 @@
 """Facts from flags and from the files that people keep beside their weights."""
 
+import math
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ def from_flags(flags: Overrides) -> Facts:
     """
     if flags.context_length is not None and flags.context_length < 1:
         raise UsageError(f"--context-length is {flags.context_length}, expected at least 1")
-    if flags.return_scale is not None and not flags.return_scale > 0:
+    if flags.return_scale is not None and not 0 < flags.return_scale < math.inf:
         raise UsageError(f"--return-scale is {flags.return_scale}, expected more than 0")
+    if flags.target_return is not None and not math.isfinite(flags.target_return):
+        raise UsageError(f"--target-return is {flags.target_return}, expected a finite number")
     found = read_statistics(flags.stats) if flags.stats is not None else Facts()
     return replace(
         found,
@@ -75,7 +78,8 @@ def _from_sidecar(document: dict[str, Any]) -> Facts:
         if key in known:
             known[key] = _numbers(known[key], SIDECAR, key)
     for key, kind in (("context_length", int), ("return_scale", (int, float))):
-        if key in known and (not isinstance(known[key], kind) or not known[key] > 0):
+        value = known.get(key, 1)
+        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
             raise CheckpointError(f"{SIDECAR}: {key} is {known[key]!r}, expected a number above 0")
     if "return_scale" in known:
         known["return_scale"] = float(known["return_scale"])

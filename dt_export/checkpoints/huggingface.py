@@ -4,6 +4,7 @@ Source of the facts: transformers, models/decision_transformer/modeling_decision
 """
 
 import json
+import re
 from pathlib import Path
 
 from torch import Tensor
@@ -52,7 +53,8 @@ def load(path: Path, overrides: Overrides) -> Found:
     model = DecisionTransformer(config)
     names = tensor_names(config.n_layer)
     weights.refuse_leftovers(tensors, names.values(), DEAD, file)
-    weights.assign(model, _as_ours(tensors), names, file)
+    conv1d = {name for name in names.values() if re.search(r"\.c_\w+\.weight$", name)}
+    weights.assign(model, _with_position(tensors), names, file, transposed=conv1d)
     bounds = (1.0,) * config.act_dim if config.action_tanh else None
     own = Facts(action_low=bounds and tuple(-x for x in bounds), action_high=bounds)
     return Found(
@@ -104,16 +106,16 @@ def _config(file: Path, overrides: Overrides) -> ModelConfig:
 
 def tensor_names(n_layer: int) -> dict[str, str]:
     """Our parameter names to Hugging Face's."""
-    names = {"ln_f": "encoder.ln_f", "predict_state": "predict_state"}
-    names |= {"predict_action": "predict_action.0", "predict_return": "predict_return"}
-    for part in ("embed_return", "embed_state", "embed_action", "embed_ln"):
-        names[f"tokens.{part}"] = part
+    parts = ("embed_return", "embed_state", "embed_action", "embed_ln")
+    names = {f"tokens.{part}": part for part in parts}
     for i in range(n_layer):
         ours, theirs = f"blocks.{i}", f"encoder.h.{i}"
         names |= {f"{ours}.ln_1": f"{theirs}.ln_1", f"{ours}.ln_2": f"{theirs}.ln_2"}
         names |= {f"{ours}.attn.qkv": f"{theirs}.attn.c_attn"}
         names |= {f"{ours}.attn.proj": f"{theirs}.attn.c_proj"}
         names |= {f"{ours}.fc": f"{theirs}.mlp.c_fc", f"{ours}.proj": f"{theirs}.mlp.c_proj"}
+    names |= {"ln_f": "encoder.ln_f", "predict_state": "predict_state"}
+    names |= {"predict_action": "predict_action.0", "predict_return": "predict_return"}
     pairs = {
         f"{ours}.{kind}": f"{theirs}.{kind}"
         for ours, theirs in names.items()
@@ -122,17 +124,13 @@ def tensor_names(n_layer: int) -> dict[str, str]:
     return pairs | {"tokens.embed_timestep.weight": "embed_timestep.weight"}
 
 
-def _as_ours(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Undo two habits of the original.
+def _with_position(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Move the position embedding into the norm before it.
 
-    1. Its Conv1D stores [in, out]; a Linear stores [out, in].
-    2. Its position ids are always zero, so one row of ``wpe`` is added to every token after
-       ``embed_ln``: that row belongs to the norm's bias.
+    The original's position ids are always zero, so one row of ``wpe`` is added to every token
+    after ``embed_ln``: it belongs to the norm's bias.
     """
-    ours = {
-        name: tensor.T if ".c_" in name and tensor.ndim == 2 else tensor
-        for name, tensor in tensors.items()
-    }
-    if "encoder.wpe.weight" in tensors and "embed_ln.bias" in tensors:
-        ours["embed_ln.bias"] = tensors["embed_ln.bias"] + tensors["encoder.wpe.weight"][0]
-    return ours
+    position, bias = tensors.get("encoder.wpe.weight"), tensors.get("embed_ln.bias")
+    if position is None or bias is None or position.shape[1:] != bias.shape:
+        return tensors
+    return tensors | {"embed_ln.bias": bias + position[0]}

@@ -1,7 +1,7 @@
 """From a checkpoint's tensor names to ours: one mapping, every shape checked, nothing left over."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,9 +11,15 @@ from dt_export.errors import CheckpointError
 
 
 def assign(
-    model: nn.Module, weights: Mapping[str, Tensor], names: Mapping[str, str], file: Path
+    model: nn.Module,
+    weights: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    file: Path,
+    transposed: Collection[str] = (),
 ) -> None:
     """Copy tensors into ``model``; ``names`` maps each of our parameters to the file's name.
+
+    ``transposed`` are names of the file whose matrices are [in, out] and not [out, in].
 
     Raises:
         CheckpointError: a tensor is missing or its shape is not the one expected.
@@ -27,13 +33,14 @@ def assign(
     parameters = dict(model.named_parameters())
     with torch.no_grad():
         for ours, theirs in names.items():
-            expected, seen = tuple(parameters[ours].shape), tuple(weights[theirs].shape)
-            if expected != seen:
+            seen, turn = weights[theirs], -1 if theirs in transposed else 1
+            expected = parameters[ours].shape[::turn]
+            if seen.shape != expected:
                 raise CheckpointError(
-                    f"{file}: {theirs} has shape {list(seen)}, expected {list(expected)} "
+                    f"{file}: {theirs} has shape {list(seen.shape)}, expected {list(expected)} "
                     "from the configuration"
                 )
-            parameters[ours].copy_(weights[theirs])
+            parameters[ours].copy_(seen.T if turn == -1 else seen)
 
 
 def refuse_leftovers(

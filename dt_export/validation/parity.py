@@ -90,7 +90,7 @@ def check(
     contract = opened.contract
     differences = contract_differences(contract, checkpoint)
     comparisons: list[Comparison] = []
-    if not any("size" in difference for difference in differences):
+    if _comparable(contract, checkpoint):
         run_reference = reference(checkpoint, contract, reference_name)
         rng = np.random.default_rng(seed)
         todo = list(cases(contract))
@@ -112,6 +112,16 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _comparable(contract: Contract, checkpoint: Checkpoint) -> bool:
+    """Whether inputs made for the artifact also fit the checkpoint."""
+    config = checkpoint.model.config
+    return (contract.state.size, contract.action.size, contract.max_ep_len) == (
+        config.state_dim,
+        config.act_dim,
+        config.max_ep_len,
+    )
 
 
 def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -1,0 +1,68 @@
+"""Checkpoints and artifacts that many tests share; made once a session."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import transformers
+from checkpoints_made_here import save_hugging_face
+
+from dt_export.checkpoints import Checkpoint, Overrides, load
+from dt_export.export import export
+
+transformers.utils.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
+
+torch.set_num_threads(1)  # tiny models: more threads only wait for one another
+
+CONTEXT_LENGTH = 6
+
+
+@pytest.fixture(scope="session")
+def network() -> None:
+    """Skips a test where the Hugging Face hub cannot be reached."""
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info("edbeeching/decision-transformer-gym-hopper-expert", timeout=10)
+    except Exception as error:
+        pytest.skip(f"the Hugging Face hub cannot be reached: {type(error).__name__}")
+
+
+@pytest.fixture(scope="session")
+def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Hugging Face checkpoint with statistics."""
+    return save_hugging_face(tmp_path_factory.mktemp("checkpoints") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(checkpoint_path: Path) -> Checkpoint:
+    flags = Overrides(context_length=CONTEXT_LENGTH, return_scale=100.0, target_return=250.0)
+    return load(str(checkpoint_path), flags)
+
+
+@pytest.fixture(scope="session")
+def artifacts(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """(target, graph) -> validated file."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    made = {}
+    for target, suffix in (("onnx", ".onnx"), ("torchscript", ".pt")):
+        for graph in ("policy", "sequence"):
+            path = folder / f"{graph}{suffix}"
+            export(checkpoint, target, path, graph=graph)
+            made[target, graph] = path
+    return made
+
+
+@pytest.fixture(scope="session")
+def policy_file(artifacts: dict) -> Path:
+    return artifacts["onnx", "policy"]
+
+
+@pytest.fixture(scope="session")
+def sequence_file(artifacts: dict) -> Path:
+    return artifacts["onnx", "sequence"]
