@@ -21,6 +21,9 @@ app = typer.Typer(
 )
 
 
+INTERRUPTED = 130  # what Typer exits with on Ctrl-C
+
+
 def complete_model(incomplete: str) -> list[str]:
     return [name for name in PRESETS if name.startswith(incomplete)]
 
@@ -317,6 +320,10 @@ def main(args: list[str] | None = None) -> None:
     except CheckError as error:
         stderr.print(f"[bold red]failed:[/] {_plain(error)}")
         sys.exit(1)
+    except SystemExit as done:
+        if done.code == INTERRUPTED:
+            stderr.print("interrupted")
+        raise
 
 
 def _plain(error: Exception) -> str:

@@ -1,12 +1,14 @@
 """What the commands print: Rich renderables made of plain results."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from dt_runtime import Contract, Episode
 from rich.console import Console, Group, RenderableType
 from rich.progress import (
     BarColumn,
@@ -19,9 +21,12 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from dt_export.checkpoints import Checkpoint
-from dt_export.targets import Artifact
-from dt_export.validation import Report
+if TYPE_CHECKING:  # for the commands that need no PyTorch
+    from dt_runtime import Contract, Episode
+
+    from dt_export.checkpoints import Checkpoint
+    from dt_export.targets import Artifact
+    from dt_export.validation import Report
 
 SHOWN_FAILURES = 5
 
@@ -38,7 +43,8 @@ def checkpoint_lines(checkpoint: Checkpoint) -> RenderableType:
     config, facts = checkpoint.model.config, checkpoint.facts
     head = Text.assemble(
         (checkpoint.name, "bold"),
-        f"  {checkpoint.dialect}, {config.n_layer} layers, {config.n_head} heads, "
+        f"  {checkpoint.dialect}, {_count(config.n_layer, 'layer')}, "
+        f"{_count(config.n_head, 'head')}, "
         f"hidden {config.hidden_size}, {config.activation}; state {config.state_dim}, "
         f"action {config.act_dim}, K {facts.context_length}, return scale {facts.return_scale:g}",
     )
@@ -215,6 +221,10 @@ def steps(episodes: int, console: Console) -> Iterator[Callable[[int, int, float
                 bar.update(task, completed=episode, now=f"step {length}, return {total:.0f}")
 
         yield on_step
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _size(size: int) -> str:

@@ -1,0 +1,279 @@
+"""Policy in closed loop: exact windows, honest bookkeeping, clear refusals."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from dt_runtime import OnnxEngine, Policy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+STATE, ACTION, SCALE, CONTEXT, MAX_EP_LEN = 5, 2, 100.0, 6, 40
+
+
+def eager_action(checkpoint, states, actions, returns_to_go, timesteps):
+    """What the published evaluation loops do: the last K timesteps of one episode, no padding."""
+    facts = checkpoint.facts
+    window = slice(max(0, len(states) - facts.context_length), None)
+    mean, std = np.float32(facts.state_mean), np.float32(facts.state_std)
+    known = [*actions, np.zeros(ACTION, np.float32)]
+    inputs = dict(
+        states=(np.float32(states)[window] - mean) / std,
+        actions=np.float32(known)[window],
+        returns_to_go=np.float32(returns_to_go)[window, None] / np.float32(facts.return_scale),
+        timesteps=np.minimum(timesteps, MAX_EP_LEN - 1)[window],
+        attention_mask=np.ones(len(timesteps), np.int64)[window],
+    )
+    with torch.no_grad():
+        out = checkpoint.model(**{k: torch.from_numpy(v)[None] for k, v in inputs.items()})
+    return out.action_preds[0, -1].numpy()
+
+
+class EagerEpisode:
+    """The same loop with plain lists and eager PyTorch."""
+
+    def __init__(self, checkpoint, target):
+        self.checkpoint, self.target = checkpoint, target
+        self.states, self.actions, self.returns_to_go = [], [], []
+
+    def act(self, state, reward):
+        left = self.returns_to_go[-1] - reward if self.returns_to_go else self.target
+        self.states.append(state)
+        self.returns_to_go.append(left)
+        steps = np.arange(len(self.states))
+        action = eager_action(self.checkpoint, self.states, self.actions, self.returns_to_go, steps)
+        self.actions.append(action)
+        return action
+
+
+@pytest.fixture(params=("policy", "sequence"))
+def artifact(request, artifacts):
+    return artifacts["onnx", request.param]
+
+
+def test_one_episode_is_eager_pytorch_step_by_step(artifact, checkpoint):
+    """Well past K, and past max_ep_len, where the timestep stays at the last one."""
+    rng = np.random.default_rng(0)
+    policy, eager = Policy(artifact), EagerEpisode(checkpoint, 300.0)
+    policy.reset(target_return=300.0)
+    reward = None
+    for step in range(MAX_EP_LEN + 5):
+        observation = rng.normal(0, 3, STATE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            action = policy.act(observation, reward)
+        expected = eager.act(observation, reward)
+        assert np.abs(action - expected).max() <= 1e-5
+        assert policy.timesteps[0] == step
+        assert policy.returns_to_go[0] == pytest.approx(eager.returns_to_go[-1])
+        reward = rng.normal(5, 3)
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(rows=st.integers(2, 4), seed=st.integers(0, 2**31), data=st.data())
+def test_many_rows_are_so_many_episodes(artifact, checkpoint, rows, seed, data):
+    """Rows end and begin at their own times and never see one another."""
+    rng = np.random.default_rng(seed)
+    policy = Policy(artifact, batch_size=rows)
+    targets = rng.uniform(100, 400, rows)
+    policy.reset(targets)
+    eager = [EagerEpisode(checkpoint, target) for target in targets]
+    rewards = None
+    for _ in range(2 * CONTEXT):
+        ended = data.draw(st.lists(st.booleans(), min_size=rows, max_size=rows))
+        if rewards is not None and any(ended):
+            policy.reset(150.0, rows=np.array(ended))
+            for row in np.flatnonzero(ended):
+                eager[row] = EagerEpisode(checkpoint, 150.0)
+        observations = rng.normal(0, 3, (rows, STATE))
+        actions = policy.act(observations, rewards)
+        for row in range(rows):
+            reward = None if rewards is None else rewards[row]
+            expected = eager[row].act(observations[row], reward)
+            assert np.abs(actions[row] - expected).max() <= 1e-5
+        rewards = rng.normal(5, 3, rows)
+
+
+def test_rows_by_index(policy_file):
+    policy = Policy(policy_file, batch_size=3)
+    policy.reset(100.0)
+    policy.act(np.zeros((3, STATE)))
+    policy.act(np.zeros((3, STATE)), np.full(3, 1.0))
+    policy.reset([7.0, 9.0], rows=[2, 0])
+    assert policy.returns_to_go.tolist() == [9.0, 99.0, 7.0]
+    policy.act(np.zeros((3, STATE)), np.array([np.nan, 1.0, np.nan]))  # ignored where just begun
+    assert policy.returns_to_go.tolist() == [9.0, 98.0, 7.0]
+    assert policy.timesteps.tolist() == [0, 2, 0]
+
+
+def test_the_contract_s_target_is_the_default(policy_file):
+    policy = Policy(policy_file)
+    policy.reset()
+    assert policy.returns_to_go.tolist() == [250.0]
+    assert policy.contract.target_returns == (250.0,)
+
+
+def test_an_applied_action_replaces_the_policy_s_own(policy_file, checkpoint):
+    policy, eager = Policy(policy_file), EagerEpisode(checkpoint, 100.0)
+    policy.reset(100.0)
+    observation, applied = np.ones(STATE), np.array([0.9, -0.9], np.float32)
+    eager.act(observation, None)
+    policy.act(observation)
+    eager.actions[-1] = applied
+    expected = eager.act(observation, 1.0)
+    action = policy.act(observation, 1.0, applied_action=applied)
+    assert np.abs(action - expected).max() <= 1e-5
+
+
+def test_actions_belong_to_the_caller(policy_file):
+    policy = Policy(policy_file)
+    policy.reset(100.0)
+    first = policy.act(np.ones(STATE))
+    kept = first.copy()
+    policy.act(-np.ones(STATE), 0.0)
+    assert np.array_equal(first, kept)
+
+
+def test_steps_allocate_nothing_that_grows(policy_file):
+    import tracemalloc
+
+    policy = Policy(policy_file)
+    policy.reset(100.0)
+    observation = np.ones(STATE)
+    policy.act(observation)
+
+    def steps(count):
+        for _ in range(count):
+            policy.act(observation, 0.0)
+
+    steps(MAX_EP_LEN - 5)
+    tracemalloc.start()
+    policy.reset(100.0)
+    steps(MAX_EP_LEN - 1)
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(20):
+        policy.reset(100.0)
+        steps(MAX_EP_LEN - 1)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < 4096
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("observation", "words"),
+    (
+        (np.zeros(STATE + 1), r"observation has shape \(6,\), expected \(5,\)"),
+        (np.zeros((1, STATE)), r"observation has shape \(1, 5\), expected \(5,\)"),
+        ([0, 0, NAN, 0, 0], r"observation\[2\] is nan"),
+        ([0, 0, 0, -INF, 0], r"observation\[3\] is -inf"),
+        (["left"] * STATE, "observation is no array of numbers"),
+        (None, "observation"),
+    ),
+)
+def test_bad_observations_change_nothing(policy_file, observation, words):
+    check_refusal(policy_file, words, observation, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("reward", "words"),
+    (
+        (NAN, "reward is nan, expected finite"),
+        (INF, "reward is inf"),
+        (None, "reward is missing"),
+        ([1.0, 2.0], r"reward has shape \(2,\), expected a number"),
+    ),
+)
+def test_bad_rewards_change_nothing(policy_file, reward, words):
+    check_refusal(policy_file, words, np.zeros(STATE), reward)
+
+
+@pytest.mark.parametrize(
+    ("applied", "words"),
+    (([0.0], r"applied_action has shape \(1,\), expected \(2,\)"), ([NAN, 0.0], "applied_action")),
+)
+def test_bad_applied_actions_change_nothing(policy_file, applied, words):
+    check_refusal(policy_file, words, np.zeros(STATE), 1.0, applied_action=applied)
+
+
+def check_refusal(path, words, observation, reward, **more):
+    """The call is refused, and the policy goes on as one that never got it."""
+    policy, twin = Policy(path), Policy(path)
+    for each in (policy, twin):
+        each.reset(100.0)
+        each.act(np.ones(STATE))
+    with pytest.raises(ValueError, match=words):
+        policy.act(observation, reward, **more)
+    assert policy.timesteps.tolist() == twin.timesteps.tolist()
+    assert policy.returns_to_go.tolist() == twin.returns_to_go.tolist()
+    for _ in range(3):
+        expected = twin.act(np.ones(STATE), 2.0)
+        assert np.array_equal(policy.act(np.ones(STATE), 2.0), expected)
+
+
+def test_act_before_reset(policy_file):
+    with pytest.raises(RuntimeError, match="act before reset"):
+        Policy(policy_file).act(np.zeros(STATE))
+    many = Policy(policy_file, batch_size=2)
+    many.reset(1.0, rows=[0])
+    with pytest.raises(RuntimeError, match=r"rows \[1\]"):
+        many.act(np.zeros((2, STATE)))
+
+
+def test_reset_without_a_target(policy_file):
+    import dataclasses
+
+    engine = OnnxEngine(policy_file)
+    engine.contract = dataclasses.replace(engine.contract, target_returns=())
+    policy = Policy(engine)
+    with pytest.raises(ValueError, match="target_return is missing and the contract has none"):
+        policy.reset()
+    policy.reset(10.0)
+    assert policy.returns_to_go.tolist() == [10.0]
+
+
+@pytest.mark.parametrize(
+    ("target", "rows", "words"),
+    (
+        (NAN, None, "target_return is nan"),
+        ([1.0, 2.0], None, r"target_return has shape \(2,\)"),
+        (1.0, [3], r"rows is \[3\], expected 0 to 2"),
+        (1.0, [-1], r"rows is \[-1\]"),
+        (1.0, np.array([True]), r"rows has shape \(1,\), expected \(3,\)"),
+    ),
+)
+def test_bad_resets_change_nothing(policy_file, target, rows, words):
+    policy = Policy(policy_file, batch_size=3)
+    policy.reset(5.0)
+    with pytest.raises(ValueError, match=words):
+        policy.reset(target, rows)
+    assert policy.returns_to_go.tolist() == [5.0, 5.0, 5.0]
+
+
+def test_an_episode_longer_than_the_table_warns_once(policy_file):
+    policy = Policy(policy_file)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            policy.reset(100.0)
+            policy.act(np.zeros(STATE))
+            for _ in range(MAX_EP_LEN + 3):
+                policy.act(np.zeros(STATE), 0.0)
+    (warning,) = caught
+    assert "longer than max_ep_len 40" in str(warning.message)
+    assert "stay at 39" in str(warning.message)
+    assert warning.filename == __file__
+
+
+@pytest.mark.parametrize("size", (0, -1))
+def test_batch_size_below_one(policy_file, size):
+    with pytest.raises(ValueError, match=f"batch_size is {size}"):
+        Policy(policy_file, batch_size=size)
