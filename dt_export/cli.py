@@ -166,7 +166,7 @@ def _export(
     **options: int,
 ) -> None:
     from dt_export import checkpoints, screen
-    from dt_export.export import ValidationFailedError, export
+    from dt_export.exporting import ValidationFailedError, export
     from dt_export.targets import TARGETS
 
     console = screen.console()

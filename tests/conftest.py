@@ -12,7 +12,7 @@ import transformers
 from checkpoints_made_here import save_hugging_face
 
 from dt_export.checkpoints import Checkpoint, Overrides, load
-from dt_export.export import export
+from dt_export.exporting import export
 
 transformers.utils.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dt_export.checkpoints import Overrides, load
-from dt_export.export import export
+from dt_export.exporting import export
 from dt_export.targets import open_artifact
 
 TOLERANCE = 1e-5

@@ -11,7 +11,7 @@ import pytest
 from dt_runtime import Contract
 
 from dt_export.errors import UsageError
-from dt_export.export import export
+from dt_export.exporting import export
 from dt_export.targets import open_artifact
 
 BATCH, SEQUENCE = "batch", "sequence"

@@ -4,7 +4,7 @@ import pytest
 
 from dt_export import graphs
 from dt_export.errors import UsageError
-from dt_export.export import ValidationFailedError, default_path, export
+from dt_export.exporting import ValidationFailedError, default_path, export
 from dt_export.targets import onnx
 
 
@@ -21,7 +21,7 @@ def test_a_graph_that_is_not_equal_is_not_written(checkpoint, tmp_path, monkeypa
 
     path = tmp_path / "policy.onnx"
     path.write_bytes(b"an older export")
-    monkeypatch.setattr("dt_export.export.graphs.build", wrong)
+    monkeypatch.setattr("dt_export.exporting.graphs.build", wrong)
     with pytest.raises(ValidationFailedError) as caught:
         export(checkpoint, "onnx", path)
     assert caught.value.report.failures
