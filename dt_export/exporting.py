@@ -30,6 +30,7 @@ def export(
     *,
     graph: str = "policy",
     outputs: tuple[str, ...] = (),
+    sample: bool = False,
     opset: int = onnx.DEFAULT_OPSET,
     validate: bool = True,
     on_case: Callable[[int, int], None] | None = None,
@@ -39,6 +40,7 @@ def export(
     Args:
         path: where to; without it, ``<name>.onnx`` or ``<name>_<graph>.onnx`` in this folder.
         outputs: of a sequence graph; none for state, action and return predictions.
+        sample: put out ``mu`` and ``log_std`` of a stochastic policy too.
         validate: compare with eager PyTorch before the file gets its name. The inputs are drawn
             from a seed made of the weights, so that the same export gives the same bytes.
 
@@ -50,14 +52,15 @@ def export(
     path = path or default_path(checkpoint, target, graph)
     if path.suffix != writer.SUFFIX:
         raise UsageError(f"--output {path}: expected a file ending in {writer.SUFFIX}")
-    module = graphs.build(checkpoint, graph, outputs)
+    names = graphs.output_names(checkpoint.model.config, graph, outputs, sample)
+    module = graphs.build(checkpoint, graph, names)
     with _atomic(path) as temporary:
         if target == "onnx":
-            contract = contract_of(checkpoint, graph, outputs, {"target": target, "opset": opset})
-            traced = onnx.trace(module, checkpoint, contract, opset)
+            contract = contract_of(checkpoint, graph, names, {"target": target, "opset": opset})
+            traced = onnx.trace(module, contract, opset)
         else:
-            contract = contract_of(checkpoint, graph, outputs, {"target": target})
-            traced = writer.trace(module, checkpoint)
+            contract = contract_of(checkpoint, graph, names, {"target": target})
+            traced = writer.trace(module, contract)
         writer.write(traced, contract, temporary)
         report = None
         if validate:

@@ -30,6 +30,7 @@ class Facts:
     environment: str | None = None
     action_low: tuple[float, ...] | None = None
     action_high: tuple[float, ...] | None = None
+    first_timestep: int | None = None  # the number of an episode's first timestep
 
     def over(self, other: "Facts") -> "Facts":
         """These facts, and those of ``other`` where these are silent."""

@@ -1,9 +1,11 @@
 """What is traced. A graph wraps the model and says what goes in and what comes out.
 
 - ``sequence``: the network as it was trained, a drop-in for transformers' DecisionTransformerModel.
-- ``policy``: raw observations and raw returns-to-go in, the last raw action out, nothing that this
-  action does not need.
+- ``policy``: raw observations and raw returns-to-go in, the last raw action out (or the logits of
+  a discrete one), nothing that this action does not need.
 """
+
+import copy
 
 import torch
 from dt_runtime.contract import Axis, TensorSpec
@@ -14,16 +16,16 @@ from dt_export.errors import UsageError
 from dt_export.facts import Facts
 from dt_export.model import Block, DecisionTransformer, ModelConfig, causal_mask, token_mask
 
-BATCH, SEQUENCE, TOKENS = "batch", "sequence", "3*sequence"
+BATCH, SEQUENCE = "batch", "sequence"
 GRAPHS = ("policy", "sequence")
-PREDICTIONS = ("state_preds", "action_preds", "return_preds")
 EXTRA_OUTPUTS = ("last_hidden_state", "hidden_states", "attentions")
+GAUSSIAN = ("mu", "log_std")
 
 
 class SequenceGraph(nn.Module):
     """The model's forward pass with the outputs that were asked for, in that order."""
 
-    def __init__(self, model: DecisionTransformer, outputs: tuple[str, ...] = PREDICTIONS):
+    def __init__(self, model: DecisionTransformer, outputs: tuple[str, ...]):
         super().__init__()
         self.model, self.outputs = model, outputs
 
@@ -31,11 +33,11 @@ class SequenceGraph(nn.Module):
         self,
         states: Tensor,
         actions: Tensor,
-        returns_to_go: Tensor,
+        returns_to_go: Tensor | None,
         timesteps: Tensor,
         attention_mask: Tensor,
     ) -> tuple[Tensor, ...]:
-        out = self.model(states, actions, returns_to_go, timesteps, attention_mask)
+        out = self.model(states, actions, timesteps, attention_mask, returns_to_go)
         values = (getattr(out, name) for name in self.outputs)
         return tuple(torch.stack(v) if isinstance(v, tuple) else v for v in values)
 
@@ -45,59 +47,73 @@ class PolicyGraph(nn.Module):
 
     What it saves: the state and return heads; the last action token, which nothing reads; in the
     last layer everything but keys and values, save for the last state token. The attention scale
-    is folded into the query's weights, and the three embeddings are one product. Tokens stay
-    two-dimensional, [B * L, H] with L = 3T - 1, so that a linear map is one Gemm.
+    is folded into the query's weights, and three linear embeddings are one product. Tokens stay
+    two-dimensional, [B * L, H] without the last action token, so that a linear map is one Gemm.
     """
 
-    def __init__(self, model: DecisionTransformer, facts: Facts):
+    def __init__(self, model: DecisionTransformer, facts: Facts, outputs: tuple[str, ...]):
         super().__init__()
         config = model.config
-        self.model, self.n_head, self.return_scale = model, config.n_head, facts.return_scale
-        self.mean, self.std = _constant(self, "mean", facts.state_mean), None
-        if facts.state_std is not None:
-            self.std = _constant(self, "std", facts.state_std)
-        self.embed = _joint_embedding(model)
+        self.model, self.outputs, self.return_scale = model, outputs, facts.return_scale
+        self.mean = _constant(self, "mean", facts.state_mean)
+        self.std = _constant(self, "std", facts.state_std)
+        self.tokens = _tokens(model)
         self.attentions = nn.ModuleList(_ScaledProjections(b, config) for b in model.blocks)
-        tanh_bounds = config.action_tanh and _within(facts, 1.0)
-        self.low = None if tanh_bounds else _constant(self, "low", facts.action_low)
-        self.high = None if tanh_bounds else _constant(self, "high", facts.action_high)
+        unbounded = config.discrete or (config.action_tanh and _within(facts, config.action_scale))
+        self.low = None if unbounded else _constant(self, "low", facts.action_low)
+        self.high = None if unbounded else _constant(self, "high", facts.action_high)
 
     def forward(
         self,
         states: Tensor,  # [B, T, S] raw
-        actions: Tensor,  # [B, T, A] raw; the last one is not read
-        returns_to_go: Tensor,  # [B, T, 1] raw
+        actions: Tensor,  # [B, T, A] raw, or [B, T] indices; the last one is not read
+        returns_to_go: Tensor | None,  # [B, T, 1] raw
         timesteps: Tensor,  # [B, T] int64
         attention_mask: Tensor,  # [B, T] int64; the last column is 1
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
+        model = self.model
         if self.mean is not None:
             states = (states - self.mean) / self.std
-        inputs = torch.cat((returns_to_go / self.return_scale, states, actions), dim=2)
-        return self.bound(self.last_action(inputs, timesteps, token_mask(attention_mask)[:, :-1]))
+        if returns_to_go is not None:
+            returns_to_go = returns_to_go / self.return_scale
+        real = token_mask(attention_mask, model.config.tokens_per_step)
+        tokens = self.tokens.embed(states, actions, returns_to_go, timesteps, real)
+        hidden = self.last_hidden(tokens[:, :-1], real[:, :-1])  # [B, H]
+        values = {"mu": model.predict_action, "log_std": model.log_std}
+        values |= {"action": lambda x: self.bound(model.act(x)), "logits": model.act}
+        return tuple(values[name](hidden) for name in self.outputs)
 
-    def last_action(self, inputs: Tensor, timesteps: Tensor, real: Tensor) -> Tensor:
-        model = self.model
-        batch = inputs.shape[0]
-        time = model.tokens.embed_timestep(timesteps).unsqueeze(2)  # [B, T, 1, H]
-        tokens = self.embed(inputs.flatten(0, 1))  # [B * T, 3H]
-        tokens = tokens.unflatten(0, (batch, -1)).unflatten(2, (3, -1)) + time  # [B, T, 3, H]
-        tokens = tokens.flatten(1, 2)[:, :-1]  # [B, L, H]
+    def last_hidden(self, tokens: Tensor, real: Tensor) -> Tensor:
+        """The last token after the last layer: [B, L, H] -> [B, H]."""
+        model, batch = self.model, tokens.shape[0]
         x = model.tokens.embed_ln(tokens.flatten(0, 1))  # [B * L, H]
-
         mask = causal_mask(real, x.dtype)
         for block, attention in zip(model.blocks[:-1], self.attentions[:-1], strict=True):
-            x = x + block.attn.proj(attention(block.ln_1(x), mask, batch))
-            x = x + block.mlp(x)
+            attended = attention(block.attention_input(x), mask, batch)
+            x = block.after_attention(x, block.attn.proj(attended))
 
         block, attention = model.blocks[-1], self.attentions[-1]
-        attended = attention.last(block.ln_1(x), mask[:, :, -1:], batch)  # [B, H]
-        x = x.unflatten(0, (batch, -1))[:, -1] + block.attn.proj(attended)
-        return model.act(model.ln_f(x + block.mlp(x)))  # [B, A]
+        attended = attention.last(block.attention_input(x), mask[:, :, -1:], batch)  # [B, H]
+        x = x.unflatten(0, (batch, -1))[:, -1]
+        return model.ln_f(block.after_attention(x, block.attn.proj(attended)))
 
     def bound(self, action: Tensor) -> Tensor:
         if self.low is not None:
             action = torch.maximum(action, self.low)
         return action if self.high is None else torch.minimum(action, self.high)
+
+
+class WithoutReturns(nn.Module):
+    """A graph of a model that is not conditioned on returns: one input fewer."""
+
+    def __init__(self, graph: nn.Module):
+        super().__init__()
+        self.graph = graph
+
+    def forward(
+        self, states: Tensor, actions: Tensor, timesteps: Tensor, attention_mask: Tensor
+    ) -> tuple[Tensor, ...]:
+        return self.graph(states, actions, None, timesteps, attention_mask)
 
 
 class _ScaledProjections(nn.Module):
@@ -133,12 +149,46 @@ class _ScaledProjections(nn.Module):
         return attended.transpose(1, 2).flatten(2).flatten(0, 1)  # [B * queries, H]
 
 
-def _joint_embedding(model: DecisionTransformer) -> nn.Linear:
-    """One map from (return-to-go, state, action) to the three tokens side by side, [3H]."""
-    tokens = model.tokens
-    parts = (tokens.embed_return, tokens.embed_state, tokens.embed_action)
-    weight = torch.block_diag(*(part.weight for part in parts))
-    return _linear(weight, torch.cat([part.bias for part in parts]))
+class _JointEmbedding(nn.Module):
+    """Linear embeddings of return, state and action as one product, and the time added once."""
+
+    def __init__(self, model: DecisionTransformer):
+        super().__init__()
+        tokens = model.tokens
+        parts = (tokens.embed_return, tokens.embed_state, tokens.embed_action)
+        weight = torch.block_diag(*(part.weight for part in parts))
+        self.linear = _linear(weight, torch.cat([part.bias for part in parts]))
+        self.embed_timestep = tokens.embed_timestep
+
+    def embed(
+        self,
+        states: Tensor,
+        actions: Tensor,
+        returns_to_go: Tensor,
+        timesteps: Tensor,
+        real: Tensor,
+    ) -> Tensor:
+        inputs = torch.cat((returns_to_go, states, actions), dim=2)
+        x = self.linear(inputs.flatten(0, 1))  # [B * T, 3H]
+        x = x.unflatten(0, (inputs.shape[0], -1)).unflatten(2, (3, -1))  # [B, T, 3, H]
+        if self.embed_timestep is not None:
+            x = x + self.embed_timestep(timesteps).unsqueeze(2)
+        return x.flatten(1, 2)
+
+
+def _tokens(model: DecisionTransformer) -> nn.Module:
+    """The token embedding in the form that suits a policy: jointly, and with actions as indices."""
+    config = model.config
+    if config.discrete and not config.index_actions:
+        tokens = copy.deepcopy(model.tokens)
+        linear = tokens.embed_action
+        table = (linear.weight.T + linear.bias).detach()  # a one-hot product picks a row
+        tokens.embed_action = nn.Embedding.from_pretrained(table)
+        return tokens
+    plain = config.state_encoder == "linear" and not config.token_tanh and not config.index_actions
+    if plain and config.returns and config.positions != "window":
+        return _JointEmbedding(model)
+    return model.tokens
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
@@ -160,56 +210,85 @@ def _within(facts: Facts, bound: float) -> bool:
     return all(low <= -bound for low in lows) and all(high >= bound for high in highs)
 
 
-def build(checkpoint: Checkpoint, graph: str, outputs: tuple[str, ...] = ()) -> nn.Module:
-    """The module to trace, in eval mode. ``outputs`` are those of a sequence graph, none for all.
+def build(checkpoint: Checkpoint, graph: str, names: tuple[str, ...] | None = None) -> nn.Module:
+    """The module to trace, in eval mode.
 
-    Raises:
-        UsageError: no graph or output of that name.
+    Its positional inputs are those of ``input_specs``, its outputs those named, or without names
+    the default of ``output_names``.
     """
-    names = _output_names(graph, outputs)
+    model = checkpoint.model
+    names = names or output_names(model.config, graph)
     if graph == "policy":
-        return PolicyGraph(checkpoint.model, checkpoint.facts).eval()
-    return SequenceGraph(checkpoint.model, names).eval()
+        module: nn.Module = PolicyGraph(model, checkpoint.facts, names)
+    else:
+        module = SequenceGraph(model, names)
+    return (module if model.config.returns else WithoutReturns(module)).eval()
 
 
-def input_specs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+def input_specs(config: ModelConfig, graph: str) -> tuple[TensorSpec, ...]:
+    """What goes in. A policy takes discrete actions as indices, whatever the network was fed."""
     window: tuple[Axis, ...] = (BATCH, SEQUENCE)
-    return (
-        TensorSpec("states", "float32", (*window, config.state_dim)),
-        TensorSpec("actions", "float32", (*window, config.act_dim)),
+    states = "uint8" if config.state_encoder == "frames" else "float32"
+    by_index = config.index_actions or (config.discrete and graph == "policy")
+    actions = TensorSpec("actions", "float32", (*window, config.act_dim))
+    specs = (
+        TensorSpec("states", states, (*window, *config.state_shape)),
+        TensorSpec("actions", "int64", window) if by_index else actions,
         TensorSpec("returns_to_go", "float32", (*window, 1)),
         TensorSpec("timesteps", "int64", window),
         TensorSpec("attention_mask", "int64", window),
     )
+    return tuple(spec for spec in specs if config.returns or spec.name != "returns_to_go")
 
 
-def output_specs(
-    config: ModelConfig, graph: str, outputs: tuple[str, ...] = ()
-) -> tuple[TensorSpec, ...]:
-    hidden, layers, heads = config.hidden_size, config.n_layer, config.n_head
+def output_specs(config: ModelConfig, graph: str, names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
+    """What comes out under these names."""
+    hidden, layers, heads, size = config.hidden_size, config.n_layer, config.n_head, config.act_dim
+    tokens = token_axis(config)
+    actions: tuple[Axis, ...] = (BATCH, size) if graph == "policy" else (BATCH, SEQUENCE, size)
     shapes: dict[str, tuple[Axis, ...]] = {
-        "action": (BATCH, config.act_dim),
+        **dict.fromkeys(("action", "logits", "action_preds", *GAUSSIAN), actions),
         "state_preds": (BATCH, SEQUENCE, config.state_dim),
-        "action_preds": (BATCH, SEQUENCE, config.act_dim),
         "return_preds": (BATCH, SEQUENCE, 1),
-        "last_hidden_state": (BATCH, TOKENS, hidden),
-        "hidden_states": (layers + 1, BATCH, TOKENS, hidden),
-        "attentions": (layers, BATCH, heads, TOKENS, TOKENS),
+        "last_hidden_state": (BATCH, tokens, hidden),
+        "hidden_states": (layers + 1, BATCH, tokens, hidden),
+        "attentions": (layers, BATCH, heads, tokens, tokens),
     }
-    return tuple(
-        TensorSpec(name, "float32", shapes[name]) for name in _output_names(graph, outputs)
-    )
+    return tuple(TensorSpec(name, "float32", shapes[name]) for name in names)
 
 
-def _output_names(graph: str, outputs: tuple[str, ...]) -> tuple[str, ...]:
+def token_axis(config: ModelConfig) -> str:
+    """The name of the axis of tokens, ``3*sequence`` in most dialects."""
+    return f"{config.tokens_per_step}*{SEQUENCE}"
+
+
+def output_names(
+    config: ModelConfig, graph: str, outputs: tuple[str, ...] = (), sample: bool = False
+) -> tuple[str, ...]:
+    """The names of a graph's outputs, in order.
+
+    Args:
+        outputs: of a sequence graph; none for all predictions.
+        sample: ``mu`` and ``log_std`` of a squashed Gaussian too.
+
+    Raises:
+        UsageError: no graph or output of that name, or none that this model has.
+    """
     if graph not in GRAPHS:
         raise UsageError(f"--graph is {graph!r}, expected one of {', '.join(GRAPHS)}")
+    if sample and not config.stochastic:
+        raise UsageError("--sample needs a stochastic head (online-dt), and this model has none")
+    gaussian = GAUSSIAN if sample else ()
     if graph == "policy":
         if outputs:
             raise UsageError("--outputs belongs to --graph sequence; a policy puts out its action")
-        return ("action",)
-    known = (*PREDICTIONS, *EXTRA_OUTPUTS)
+        return ("logits" if config.discrete else "action", *gaussian)
+    has = {"state_preds": config.predicts_state, "return_preds": config.predicts_return}
+    predictions = ("state_preds", "action_preds", "return_preds")
+    predictions = tuple(name for name in predictions if has.get(name, True))
+    known = (*predictions, *(GAUSSIAN if config.stochastic else ()), *EXTRA_OUTPUTS)
     for name in outputs:
         if name not in known:
             raise UsageError(f"--outputs has {name!r}, expected some of {', '.join(known)}")
-    return outputs or PREDICTIONS
+    names = outputs or predictions
+    return (*names, *(name for name in gaussian if name not in names))

@@ -5,18 +5,25 @@ Chen et al. 2021, "Decision Transformer: Reinforcement Learning via Sequence Mod
 return-to-go, the state, the action. A causal transformer reads them; the state's token
 predicts the action, the action's token predicts the next state and the next return.
 
-Shapes in the comments: B batch, T timesteps, L = 3T tokens, H hidden size, S state size,
-A action size, N heads, D = H / N.
+The codebases that followed differ in few parts, and each difference is one field of the
+configuration: how a state is encoded, where positions come from, what is normalised when, and
+what the head puts out.
+
+Shapes in the comments: B batch, T timesteps, L tokens (3T, or 2T without returns), H hidden size,
+S state size, A action size, N heads, D = H / N.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
     "silu": F.silu,
     "swish": F.silu,
@@ -31,7 +38,7 @@ ACTIVATIONS = {
 class ModelConfig:
     """Everything that changes the numbers; where a checkpoint says more, it is dead weight."""
 
-    state_dim: int
+    state_shape: tuple[int, ...]
     act_dim: int
     hidden_size: int
     n_layer: int
@@ -39,15 +46,47 @@ class ModelConfig:
     n_inner: int
     max_ep_len: int  # rows of the timestep table: the largest timestep is max_ep_len - 1
     activation: str = "relu"
+
+    # Tokens
+    state_encoder: str = "linear"  # linear | mlp | frames
+    encoder_units: tuple[int, ...] = ()  # of an mlp, its hidden layers
+    encoder_activation: str = "relu"
+    index_actions: bool = False  # actions come in as indices and are looked up, not multiplied
+    returns: bool = True  # False: behaviour cloning, two tokens a timestep
+    token_tanh: bool = False  # every embedding goes through tanh
+    positions: str = "timestep"  # timestep | window | none
+    window: int | None = None  # timesteps that window positions reach
+    embed_norm: bool = True
+    embed_norm_epsilon: float = 1e-5
+
+    # Blocks
+    norm_first: bool = True
     layer_norm_epsilon: float = 1e-5  # of the blocks and of ln_f
-    embed_norm_epsilon: float = 1e-5  # of embed_ln
-    action_tanh: bool = True
     scale_attn_weights: bool = True
     scale_attn_by_inverse_layer_idx: bool = False
+    final_norm: bool = True
+
+    # Heads
+    action_tanh: bool = True
+    action_scale: float = 1.0  # what a tanh is multiplied by
+    discrete: bool = False  # action_preds are logits
+    action_bias: bool = True
+    stochastic: bool = False  # a squashed Gaussian: mu and log_std
+    log_std_bounds: tuple[float, float] = (-5.0, 2.0)
+    predicts_state: bool = True
+    predicts_return: bool = True
+
+    @property
+    def state_dim(self) -> int:
+        return math.prod(self.state_shape)
 
     @property
     def head_size(self) -> int:
         return self.hidden_size // self.n_head
+
+    @property
+    def tokens_per_step(self) -> int:
+        return 3 if self.returns else 2
 
     def attention_scale(self, layer: int) -> float:
         """The factor on query-key products in a layer, counted from 0."""
@@ -57,35 +96,119 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class ModelOutput:
-    """What a forward pass gives; the names are those of Hugging Face."""
+    """What a forward pass gives; the names are those of Hugging Face. None: no such head."""
 
-    state_preds: Tensor  # [B, T, S]
-    action_preds: Tensor  # [B, T, A]
-    return_preds: Tensor  # [B, T, 1]
+    action_preds: Tensor  # [B, T, A]: actions, or logits where they are discrete
+    state_preds: Tensor | None  # [B, T, S]
+    return_preds: Tensor | None  # [B, T, 1]
+    mu: Tensor | None  # [B, T, A], before the tanh
+    log_std: Tensor | None  # [B, T, A]
     last_hidden_state: Tensor  # [B, L, H], after ln_f
     hidden_states: tuple[Tensor, ...]  # n_layer + 1 of [B, L, H], the last one after ln_f
     attentions: tuple[Tensor, ...]  # n_layer of [B, N, L, L], rows sum to one
 
 
-class TokenEmbedding(nn.Module):
-    """Three linear maps and a table of timesteps; the three tokens of a timestep share its row."""
+class FrameEncoder(nn.Module):
+    """Mnih et al. 2015: three convolutions over a stack of 84x84 frames, here in 0..255."""
+
+    def __init__(self, channels: int, hidden_size: int):
+        super().__init__()
+        self.conv_1 = nn.Conv2d(channels, 32, 8, stride=4)
+        self.conv_2 = nn.Conv2d(32, 64, 4, stride=2)
+        self.conv_3 = nn.Conv2d(64, 64, 3, stride=1)
+        self.linear = nn.Linear(64 * 7 * 7, hidden_size)
+
+    def forward(self, frames: Tensor) -> Tensor:  # [B, T, C, 84, 84] uint8 -> [B, T, H]
+        x = frames.flatten(0, 1).to(self.linear.weight.dtype) / 255.0
+        for conv in (self.conv_1, self.conv_2, self.conv_3):
+            x = conv(x).relu()
+        return self.linear(x.flatten(1)).unflatten(0, frames.shape[:2])
+
+
+class MlpEncoder(nn.Module):
+    """Hidden layers with an activation after each, then a linear map to the hidden size."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.embed_return = nn.Linear(1, config.hidden_size)
-        self.embed_state = nn.Linear(config.state_dim, config.hidden_size)
-        self.embed_action = nn.Linear(config.act_dim, config.hidden_size)
-        self.embed_timestep = nn.Embedding(config.max_ep_len, config.hidden_size)
-        self.embed_ln = nn.LayerNorm(config.hidden_size, eps=config.embed_norm_epsilon)
+        sizes = (config.state_dim, *config.encoder_units)
+        self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
+        self.linear = nn.Linear(sizes[-1], config.hidden_size)
+        self.activation = ACTIVATIONS[config.encoder_activation]
 
-    def forward(
-        self, states: Tensor, actions: Tensor, returns_to_go: Tensor, timesteps: Tensor
+    def forward(self, x: Tensor) -> Tensor:  # [B, T, S] -> [B, T, H]
+        for layer in self.hidden:
+            x = self.activation(layer(x))
+        return self.linear(x)
+
+
+class WindowPositions(nn.Module):
+    """Positions of kzl's Atari model: one per token, and one global per window.
+
+    Tokens are counted from the first real one. The global position is that of the last timestep,
+    as in the published evaluation (kzl/decision-transformer, atari/mingpt/utils.py: sample).
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.tokens = nn.Parameter(
+            torch.zeros(config.tokens_per_step * config.window + 1, config.hidden_size)
+        )
+        self.steps = nn.Embedding(config.max_ep_len, config.hidden_size)
+
+    def forward(self, timesteps: Tensor, real: Tensor) -> Tensor:  # [B, T], [B, L] -> [B, L, H]
+        index = (real.to(torch.int64).cumsum(1) - 1).clamp(min=0)
+        return F.embedding(index, self.tokens) + self.steps(timesteps[:, -1:])
+
+
+class TokenEmbedding(nn.Module):
+    """Each timestep becomes its tokens; in most dialects they share the embedding of its time."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        hidden = config.hidden_size
+        self.config = config
+        self.embed_return = nn.Linear(1, hidden) if config.returns else None
+        match config.state_encoder:
+            case "frames":
+                self.embed_state = FrameEncoder(config.state_shape[0], hidden)
+            case "mlp":
+                self.embed_state = MlpEncoder(config)
+            case _:
+                self.embed_state = nn.Linear(config.state_dim, hidden)
+        actions = nn.Embedding if config.index_actions else nn.Linear
+        self.embed_action = actions(config.act_dim, hidden)
+        self.embed_timestep = (
+            nn.Embedding(config.max_ep_len, hidden) if config.positions == "timestep" else None
+        )
+        self.positions = WindowPositions(config) if config.positions == "window" else None
+        self.embed_ln = (
+            nn.LayerNorm(hidden, eps=config.embed_norm_epsilon)
+            if config.embed_norm
+            else nn.Identity()
+        )
+
+    def embed(
+        self,
+        states: Tensor,
+        actions: Tensor,
+        returns_to_go: Tensor | None,
+        timesteps: Tensor,
+        real: Tensor,
     ) -> Tensor:
-        time = self.embed_timestep(timesteps)  # [B, T, H]
-        tokens = (self.embed_return(returns_to_go), self.embed_state(states))
-        tokens = (*tokens, self.embed_action(actions))
-        tokens = torch.stack([token + time for token in tokens], dim=2)  # [B, T, 3, H]
-        return self.embed_ln(tokens.flatten(1, 2))  # [B, L, H]
+        """Tokens before the norm: [B, L, H]."""
+        tokens = [self.embed_state(states), self.embed_action(actions)]
+        if self.embed_return is not None:
+            tokens.insert(0, self.embed_return(returns_to_go))
+        if self.config.token_tanh:
+            tokens = [token.tanh() for token in tokens]
+        if self.embed_timestep is not None:
+            time = self.embed_timestep(timesteps)  # [B, T, H]
+            tokens = [token + time for token in tokens]
+        x = torch.stack(tokens, dim=2).flatten(1, 2)
+        return x if self.positions is None else x + self.positions(timesteps, real)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.embed_ln(self.embed(*inputs))
 
 
 class Attention(nn.Module):
@@ -107,10 +230,11 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """GPT-2's block: the norm comes before the attention and before the perceptron."""
+    """Attention and a perceptron, each with a residual; norms before them (GPT-2) or after."""
 
     def __init__(self, config: ModelConfig, layer: int):
         super().__init__()
+        self.norm_first = config.norm_first
         self.ln_1 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
         self.attn = Attention(config, layer)
         self.ln_2 = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
@@ -118,41 +242,68 @@ class Block(nn.Module):
         self.proj = nn.Linear(config.n_inner, config.hidden_size)
         self.activation = ACTIVATIONS[config.activation]
 
+    def attention_input(self, x: Tensor) -> Tensor:
+        return self.ln_1(x) if self.norm_first else x
+
+    def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
+        x = x + attended
+        if self.norm_first:
+            return x + self.mlp(self.ln_2(x))
+        x = self.ln_1(x)
+        return self.ln_2(x + self.mlp(x))
+
     def mlp(self, x: Tensor) -> Tensor:
-        return self.proj(self.activation(self.fc(self.ln_2(x))))
+        return self.proj(self.activation(self.fc(x)))
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        attended, weights = self.attn(self.ln_1(x), mask)
-        x = x + attended
-        return x + self.mlp(x), weights
+        attended, weights = self.attn(self.attention_input(x), mask)
+        return self.after_attention(x, attended), weights
 
 
 class DecisionTransformer(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
+        hidden, size = config.hidden_size, config.act_dim
         self.config = config
         self.tokens = TokenEmbedding(config)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
-        self.ln_f = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
-        self.predict_state = nn.Linear(config.hidden_size, config.state_dim)
-        self.predict_action = nn.Linear(config.hidden_size, config.act_dim)
-        self.predict_return = nn.Linear(config.hidden_size, 1)
+        self.ln_f = (
+            nn.LayerNorm(hidden, eps=config.layer_norm_epsilon)
+            if config.final_norm
+            else nn.Identity()
+        )
+        self.predict_action = nn.Linear(hidden, size, bias=config.action_bias)
+        self.predict_log_std = nn.Linear(hidden, size) if config.stochastic else None
+        self.predict_state = nn.Linear(hidden, config.state_dim) if config.predicts_state else None
+        self.predict_return = nn.Linear(hidden, 1) if config.predicts_return else None
 
     def act(self, hidden: Tensor) -> Tensor:
-        """The action read from a state token: [..., H] -> [..., A]."""
+        """The action, or the logits, read from a state token: [..., H] -> [..., A].
+
+        A squashed Gaussian's deterministic action is tanh(mu).
+        """
         action = self.predict_action(hidden)
-        return action.tanh() if self.config.action_tanh else action
+        if self.config.action_tanh:
+            action = action.tanh()
+        return action if self.config.action_scale == 1.0 else action * self.config.action_scale
+
+    def log_std(self, hidden: Tensor) -> Tensor:
+        """Zheng et al. 2022 (arXiv:2202.05607): squashed into its bounds by a tanh."""
+        low, high = self.config.log_std_bounds
+        return low + (high - low) / 2 * (self.predict_log_std(hidden).tanh() + 1)
 
     def forward(
         self,
-        states: Tensor,  # [B, T, S], normalised
-        actions: Tensor,  # [B, T, A]
-        returns_to_go: Tensor,  # [B, T, 1], divided by the return scale
+        states: Tensor,  # [B, T, S] normalised, or [B, T, C, 84, 84] uint8
+        actions: Tensor,  # [B, T, A], one-hot where discrete; or [B, T] int64 indices
         timesteps: Tensor,  # [B, T] int64, in 0 .. max_ep_len - 1
         attention_mask: Tensor,  # [B, T] int64, 1 for a real timestep and 0 for padding
+        returns_to_go: Tensor | None = None,  # [B, T, 1], divided by the return scale
     ) -> ModelOutput:
-        x = self.tokens(states, actions, returns_to_go, timesteps)
-        mask = causal_mask(token_mask(attention_mask), x.dtype)
+        per_step = self.config.tokens_per_step
+        real = token_mask(attention_mask, per_step)
+        x = self.tokens(states, actions, returns_to_go, timesteps, real)
+        mask = causal_mask(real, x.dtype)
         hidden_states, attentions = [x], []
         for block in self.blocks:
             x, weights = block(x, mask)
@@ -160,20 +311,23 @@ class DecisionTransformer(nn.Module):
             attentions.append(weights)
         x = hidden_states[-1] = self.ln_f(x)
 
-        _, state, action = x.unflatten(1, (-1, 3)).unbind(2)  # [B, T, H] each
+        *_, state, action = x.unflatten(1, (-1, per_step)).unbind(2)  # [B, T, H] each
+        stochastic = self.predict_log_std is not None
         return ModelOutput(
-            state_preds=self.predict_state(action),
             action_preds=self.act(state),
-            return_preds=self.predict_return(action),
+            state_preds=None if self.predict_state is None else self.predict_state(action),
+            return_preds=None if self.predict_return is None else self.predict_return(action),
+            mu=self.predict_action(state) if stochastic else None,
+            log_std=self.log_std(state) if stochastic else None,
             last_hidden_state=x,
             hidden_states=tuple(hidden_states),
             attentions=tuple(attentions),
         )
 
 
-def token_mask(attention_mask: Tensor) -> Tensor:
-    """Which tokens are real: [B, T] -> [B, L] bool; the three tokens of a timestep go together."""
-    return (attention_mask != 0).unsqueeze(2).expand(-1, -1, 3).flatten(1)
+def token_mask(attention_mask: Tensor, per_step: int = 3) -> Tensor:
+    """Which tokens are real: [B, T] -> [B, L] bool; the tokens of a timestep go together."""
+    return (attention_mask != 0).unsqueeze(2).expand(-1, -1, per_step).flatten(1)
 
 
 def causal_mask(real: Tensor, dtype: torch.dtype) -> Tensor:

@@ -16,6 +16,7 @@ from dt_export.facts import (
     Overrides,
     check_sizes,
 )
+from dt_export.model import ModelConfig
 from dt_export.sidecars import from_flags
 
 DIALECTS = {"huggingface": huggingface}
@@ -44,7 +45,7 @@ def load(
     facts = flags.over(found.facts).over(located.facts).over(fallback or Facts())
     config = found.model.config
     check_sizes(facts, config.state_dim, config.act_dim)
-    facts, notes, warnings = _settle(facts)
+    facts, notes, warnings = _settle(facts, config)
     return Checkpoint(
         name=located.name,
         path=located.path,
@@ -74,16 +75,20 @@ def detect(path: Path) -> str:
     )
 
 
-def _settle(facts: Facts) -> tuple[Facts, tuple[str, ...], tuple[str, ...]]:
+def _settle(facts: Facts, config: ModelConfig) -> tuple[Facts, tuple[str, ...], tuple[str, ...]]:
     notes = []
     if facts.context_length is None:
         facts = replace(facts, context_length=DEFAULT_CONTEXT_LENGTH)
         notes.append(f"assumed --context-length {DEFAULT_CONTEXT_LENGTH}")
+    if facts.return_scale is None and not config.returns:
+        facts = replace(facts, return_scale=1.0)
     if facts.return_scale is None:
         facts = replace(facts, return_scale=DEFAULT_RETURN_SCALE)
         notes.append(f"assumed --return-scale {DEFAULT_RETURN_SCALE:g}")
+    if facts.first_timestep is None:
+        facts = replace(facts, first_timestep=0)
     warnings = []
-    if facts.state_mean is None:
+    if facts.state_mean is None and config.state_encoder != "frames":
         warnings.append(
             "no state statistics: observations are taken as they are (mean 0, std 1). A policy "
             "trained on normalised states will act wrongly; give them with --stats FILE"

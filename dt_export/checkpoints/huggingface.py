@@ -82,7 +82,7 @@ def _config(file: Path, overrides: Overrides) -> ModelConfig:
             f"{', '.join(ACTIVATIONS)}"
         )
     config = ModelConfig(
-        state_dim=document["state_dim"],
+        state_shape=(document["state_dim"],),
         act_dim=document["act_dim"],
         hidden_size=hidden,
         n_layer=document["n_layer"],

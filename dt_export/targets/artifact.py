@@ -11,7 +11,7 @@ from dt_runtime.contract import ActionSpec, Contract, StateSpec
 
 from dt_export import __version__
 from dt_export.checkpoints import Checkpoint
-from dt_export.graphs import input_specs, output_specs
+from dt_export.graphs import BATCH, SEQUENCE, input_specs, output_specs
 
 Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
@@ -42,14 +42,18 @@ def contract_of(
     return Contract(
         graph=graph,
         dialect=checkpoint.dialect,
-        state=StateSpec((config.state_dim,), mean=facts.state_mean, std=facts.state_std),
+        state=StateSpec(config.state_shape, mean=facts.state_mean, std=facts.state_std),
         action=ActionSpec(
-            "continuous", config.act_dim, low=facts.action_low, high=facts.action_high
+            "discrete" if config.discrete else "continuous",
+            config.act_dim,
+            low=facts.action_low,
+            high=facts.action_high,
         ),
         context_length=facts.context_length,
-        max_ep_len=config.max_ep_len,
-        inputs=input_specs(config),
+        max_ep_len=config.max_ep_len - facts.first_timestep,
+        inputs=input_specs(config, graph),
         outputs=output_specs(config, graph, outputs),
+        first_timestep=facts.first_timestep,
         return_scale=facts.return_scale,
         target_returns=facts.target_returns or (),
         environment=facts.environment,
@@ -59,15 +63,13 @@ def contract_of(
 
 
 def example_inputs(
-    checkpoint: Checkpoint, batch: int = 2, sequence: int = 3
+    contract: Contract, batch: int = 2, sequence: int = 3
 ) -> tuple[torch.Tensor, ...]:
     """Inputs to trace with. Sizes of 1 would be taken for constants, so they are larger."""
-    config = checkpoint.model.config
-    window = (batch, sequence)
-    return (
-        torch.zeros(*window, config.state_dim),
-        torch.zeros(*window, config.act_dim),
-        torch.zeros(*window, 1),
-        torch.zeros(window, dtype=torch.int64),
-        torch.ones(window, dtype=torch.int64),
-    )
+    sizes = {BATCH: batch, SEQUENCE: sequence}
+    tensors = []
+    for spec in contract.inputs:
+        make = torch.ones if spec.name == "attention_mask" else torch.zeros
+        shape = [sizes.get(axis, axis) for axis in spec.shape]
+        tensors.append(make(shape, dtype=getattr(torch, spec.dtype)))
+    return tuple(tensors)

@@ -18,7 +18,6 @@ from dt_runtime.engine import OnnxEngine
 from torch import nn
 
 from dt_export import __version__
-from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.graphs import BATCH, SEQUENCE
 from dt_export.targets.artifact import Opened, example_inputs
@@ -30,9 +29,7 @@ DEFAULT_OPSET = 20
 LARGEST = 2**31 - 1  # protobuf's limit; a file beyond it would need external data
 
 
-def trace(
-    module: nn.Module, checkpoint: Checkpoint, contract: Contract, opset: int
-) -> onnx.ModelProto:
+def trace(module: nn.Module, contract: Contract, opset: int) -> onnx.ModelProto:
     """Trace a graph into an ONNX model without a contract.
 
     Raises:
@@ -41,7 +38,7 @@ def trace(
     if opset not in OPSETS:
         raise UsageError(f"--opset is {opset}, expected {OPSETS[0]} to {OPSETS[-1]}")
     axes = {0: torch.export.Dim(BATCH), 1: torch.export.Dim(SEQUENCE)}
-    inputs = example_inputs(checkpoint)
+    inputs = example_inputs(contract)
     with _quiet():
         program = torch.onnx.export(
             module,

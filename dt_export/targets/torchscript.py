@@ -15,7 +15,6 @@ import torch
 from dt_runtime.contract import EXTRA_FILE, Contract, ContractError
 from torch import nn
 
-from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.targets.artifact import Opened, example_inputs
 
@@ -23,12 +22,12 @@ SUFFIX = ".pt"
 NOTE = "PyTorch has deprecated TorchScript: prefer ONNX where you can."
 
 
-def trace(module: nn.Module, checkpoint: Checkpoint) -> torch.jit.ScriptModule:
+def trace(module: nn.Module, contract: Contract) -> torch.jit.ScriptModule:
     """Trace and freeze a graph; sizes stay symbolic, because the graphs take none as a number."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        traced = torch.jit.trace(module, example_inputs(checkpoint), check_trace=False)
+        traced = torch.jit.trace(module, example_inputs(contract), check_trace=False)
         return torch.jit.freeze(traced.eval())
 
 

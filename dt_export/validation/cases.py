@@ -23,8 +23,10 @@ class Case:
         return f"{self.group}: B={self.batch} T={self.length} padding={self.padding}"
 
 
-def cases(contract: Contract) -> Iterator[Case]:
+def cases(contract: Contract, longer: bool = True) -> Iterator[Case]:
     """Every length from 1 to K and every left padding from 0 to K - 1, one row and three.
+
+    A sequence graph gets some windows of more than K too, where its positions reach so far.
 
     The graphs are traced at one small length, so nearly all of these lie beyond it.
     """
@@ -39,7 +41,7 @@ def cases(contract: Contract) -> Iterator[Case]:
         for length in sorted({1, 2, context}):
             yield Case(group, 1, length, kind=kind)
             yield Case(group, 3, length, kind=kind)
-    if contract.graph == "sequence":
+    if contract.graph == "sequence" and longer:
         for length in (context + 1, context + 3, 2 * context):
             yield Case("windows longer than K", 1, length)
             yield Case("windows longer than K", 3, length)
@@ -52,15 +54,10 @@ def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str
     """
     window = (case.batch, case.length)
     spread = EXTREME if case.kind == "extreme" else 1.0
-    states = spread * rng.standard_normal((*window, *contract.state.shape))
+    dtypes = {spec.name: spec.dtype for spec in contract.inputs}
     returns = spread * rng.uniform(-1.0, 4.0, (*window, 1))
-    actions = rng.uniform(-1.0, 1.0, (*window, contract.action.size))
     if contract.graph == "policy":
-        if contract.state.mean is not None and contract.state.std is not None:
-            mean = np.reshape(contract.state.mean, contract.state.shape)
-            states = mean + states * np.reshape(contract.state.std, contract.state.shape)
         returns = returns * contract.return_scale
-
     paddings = np.linspace(case.padding, 0, case.batch).astype(np.int64)[:, None]
     column = np.arange(case.length)[None, :]
     mask = (column >= paddings).astype(np.int64)
@@ -70,10 +67,35 @@ def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str
     if case.kind != "late":
         start = rng.integers(contract.first_timestep, latest_start + 1, (case.batch, 1))
     timesteps = np.minimum(start + column, last) * mask
-    return {
-        "states": states.astype(np.float32),
-        "actions": actions.astype(np.float32),
-        "returns_to_go": returns.astype(np.float32),
-        "timesteps": timesteps.astype(np.int64),
+    drawn = {
+        "states": _states(contract, window, spread, rng),
+        "actions": _actions(contract, window, dtypes["actions"], rng),
+        "returns_to_go": returns,
+        "timesteps": timesteps,
         "attention_mask": mask,
     }
+    return {name: drawn[name].astype(dtype) for name, dtype in dtypes.items()}
+
+
+def _states(
+    contract: Contract, window: tuple[int, int], spread: float, rng: np.random.Generator
+) -> np.ndarray:
+    state = contract.state
+    if contract.inputs[0].dtype == "uint8":
+        frames = rng.integers(0, 256, (*window, *state.shape))
+        return frames if spread == 1.0 else np.where(frames < 128, 0, 255)
+    states = spread * rng.standard_normal((*window, *state.shape))
+    if contract.graph == "policy" and state.mean is not None and state.std is not None:
+        states = np.reshape(state.mean, state.shape) + states * np.reshape(state.std, state.shape)
+    return states
+
+
+def _actions(
+    contract: Contract, window: tuple[int, int], dtype: str, rng: np.random.Generator
+) -> np.ndarray:
+    action = contract.action
+    if action.kind == "discrete":
+        indices = rng.integers(0, action.size, window)
+        return indices if dtype == "int64" else np.eye(action.size)[indices]
+    scale = 1.0 if action.high is None else np.abs(action.high)
+    return scale * rng.uniform(-1.0, 1.0, (*window, action.size))

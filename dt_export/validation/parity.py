@@ -9,7 +9,7 @@ import torch
 from dt_runtime.contract import Contract, TensorSpec, Validation
 
 from dt_export.checkpoints import Checkpoint
-from dt_export.graphs import BATCH, SEQUENCE, TOKENS
+from dt_export.graphs import BATCH, SEQUENCE
 from dt_export.targets.artifact import Opened
 from dt_export.validation.cases import Case, cases, inputs
 from dt_export.validation.reference import reference
@@ -93,7 +93,7 @@ def check(
     if _comparable(contract, checkpoint):
         run_reference = reference(checkpoint, contract, reference_name)
         rng = np.random.default_rng(seed)
-        todo = list(cases(contract))
+        todo = list(cases(contract, longer=checkpoint.model.config.window is None))
         with _one_thread():
             for done, case in enumerate(todo, start=1):
                 arrays = inputs(contract, case, rng)
@@ -116,12 +116,10 @@ def _one_thread() -> Iterator[None]:
 
 def _comparable(contract: Contract, checkpoint: Checkpoint) -> bool:
     """Whether inputs made for the artifact also fit the checkpoint."""
-    config = checkpoint.model.config
-    return (contract.state.size, contract.action.size, contract.max_ep_len) == (
-        config.state_dim,
-        config.act_dim,
-        config.max_ep_len,
-    )
+    config, facts = checkpoint.model.config, checkpoint.facts
+    sizes = (contract.state.shape, contract.action.size, contract.first_timestep)
+    due = (config.state_shape, config.act_dim, facts.first_timestep)
+    return sizes == due and contract.first_timestep + contract.max_ep_len == config.max_ep_len
 
 
 def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -131,7 +129,8 @@ def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[st
         "dialect": (contract.dialect, checkpoint.dialect),
         "state size": (contract.state.size, config.state_dim),
         "action size": (contract.action.size, config.act_dim),
-        "max_ep_len": (contract.max_ep_len, config.max_ep_len),
+        "max_ep_len": (contract.max_ep_len, config.max_ep_len - facts.first_timestep),
+        "first_timestep": (contract.first_timestep, facts.first_timestep),
         "context_length": (contract.context_length, facts.context_length),
         "return_scale": (contract.return_scale, facts.return_scale),
         "state mean": (contract.state.mean, facts.state_mean),
@@ -179,12 +178,11 @@ def _compare(
 
 def _real(spec: TensorSpec, array: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The part of an output that belongs to real timesteps; what stands in padding is nobody's."""
-    if TOKENS in spec.shape:
-        mask, axis = np.repeat(mask, 3, axis=1), spec.shape.index(TOKENS)
-    elif SEQUENCE in spec.shape:
-        axis = spec.shape.index(SEQUENCE)
-    else:
+    axes = [i for i, axis in enumerate(spec.shape) if str(axis).endswith(SEQUENCE)]
+    if not axes:
         return array
+    axis = axes[0]
+    mask = np.repeat(mask, array.shape[axis] // mask.shape[1], axis=1)  # of timesteps or tokens
     array = np.moveaxis(array, (spec.shape.index(BATCH), axis), (0, 1))
     return array[mask]
 

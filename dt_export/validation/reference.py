@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from dt_runtime.contract import Contract
 from torch import Tensor
 
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
+from dt_export.graphs import GAUSSIAN
 from dt_export.targets.artifact import Run
 
 REFERENCES = ("eager", "transformers")
@@ -28,7 +30,7 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
     if name not in REFERENCES:
         raise UsageError(f"--reference is {name!r}, expected one of {', '.join(REFERENCES)}")
     forward = _eager(checkpoint) if name == "eager" else _transformers(checkpoint, contract)
-    facts = checkpoint.facts
+    facts, config = checkpoint.facts, checkpoint.model.config
     mean, std = (
         None if v is None else torch.tensor(v) for v in (facts.state_mean, facts.state_std)
     )
@@ -38,15 +40,19 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
         if contract.graph == "policy":
             if mean is not None:
                 tensors["states"] = (tensors["states"] - mean) / std
-            tensors["returns_to_go"] = tensors["returns_to_go"] / facts.return_scale
+            if config.returns:
+                tensors["returns_to_go"] = tensors["returns_to_go"] / facts.return_scale
+            if config.discrete and not config.index_actions:
+                tensors["actions"] = F.one_hot(tensors["actions"], config.act_dim).float()
         with torch.no_grad():
             out = forward(**tensors)
         if contract.graph == "policy":
-            action = out["action_preds"][:, -1].numpy()
-            low, high = facts.action_low, facts.action_high
-            if low is not None or high is not None:
-                action = np.clip(action, low, high).astype(np.float32)
-            return {"action": action}
+            last = {k: v[:, -1].numpy() for k, v in out.items() if k in (*GAUSSIAN, "action_preds")}
+            last["logits"] = last["action"] = last["action_preds"]
+            if facts.action_low is not None or facts.action_high is not None:
+                bounded = np.clip(last["action"], facts.action_low, facts.action_high)
+                last["action"] = bounded.astype(np.float32)
+            return {spec.name: last[spec.name] for spec in contract.outputs}
         return {spec.name: out[spec.name].numpy() for spec in contract.outputs}
 
     return run
@@ -54,8 +60,7 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
 
 def _eager(checkpoint: Checkpoint) -> Forward:
     def forward(**inputs: Tensor) -> Mapping[str, Tensor]:
-        out = vars(checkpoint.model(**inputs))
-        return {k: torch.stack(v) if isinstance(v, tuple) else v for k, v in out.items()}
+        return _stacked(vars(checkpoint.model(**inputs)))
 
     return forward
 
@@ -74,9 +79,14 @@ def _transformers(checkpoint: Checkpoint, contract: Contract) -> Forward:
             output_hidden_states="hidden_states" in wanted,
             output_attentions="attentions" in wanted,
         )
-        return {k: torch.stack(v) if isinstance(v, tuple) else v for k, v in out.items()}
+        return _stacked(out)
 
     return forward
+
+
+def _stacked(out: Mapping[str, Tensor | tuple[Tensor, ...] | None]) -> Mapping[str, Tensor]:
+    present = {name: value for name, value in out.items() if value is not None}
+    return {k: torch.stack(v) if isinstance(v, tuple) else v for k, v in present.items()}
 
 
 def load_transformers(path: Path) -> torch.nn.Module:

@@ -14,8 +14,8 @@ def test_names_of_files(checkpoint):
 
 
 def test_a_graph_that_is_not_equal_is_not_written(checkpoint, tmp_path, monkeypatch):
-    def wrong(checkpoint, graph, outputs=()):
-        module = graphs.PolicyGraph(checkpoint.model, checkpoint.facts).eval()
+    def wrong(checkpoint, graph, names):
+        module = graphs.PolicyGraph(checkpoint.model, checkpoint.facts, names).eval()
         module.return_scale *= 1.01
         return module
 
