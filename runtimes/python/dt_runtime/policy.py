@@ -24,6 +24,9 @@ class Policy:
         provider: ``cpu``, ``cuda`` or ``auto``.
         batch_size: how many environments are run at once.
         threads: threads inside an operator; 0 leaves it to ONNX Runtime.
+        temperature: of a discrete policy: None takes the likeliest action, a number above 0 draws
+            from the softmax of the logits divided by it.
+        seed: of those draws.
 
     Raises:
         FileNotFoundError, ContractError, RuntimeError, ImportError: see ``OnnxEngine``.
@@ -43,9 +46,13 @@ class Policy:
         provider: str = "cpu",
         batch_size: int = 1,
         threads: int = 1,
+        temperature: float | None = None,
+        seed: int | None = None,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+        if temperature is not None and not 0 < temperature < np.inf:
+            raise ValueError(f"temperature is {temperature}, expected more than 0, or None")
         is_path = isinstance(artifact, str | Path)
         self._engine = OnnxEngine(artifact, provider, threads) if is_path else artifact
         contract = self._engine.contract
@@ -53,10 +60,15 @@ class Policy:
             raise ValueError(
                 f"the artifact's graph is {contract.graph!r}, expected one of {GRAPHS}"
             )
+        if temperature is not None and contract.action.kind != "discrete":
+            raise ValueError("temperature belongs to discrete policies, and this one is continuous")
         self.contract: Contract = contract
         self.batch_size = batch_size
         self.provider: str = getattr(self._engine, "provider", "custom")
 
+        self._discrete = contract.action.kind == "discrete"
+        self._temperature, self._rng = temperature, np.random.default_rng(seed)
+        self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
         self._window = Window(contract, batch_size)
         self._runs: dict[int, Callable[[], None]] = {}
         self._outputs: dict[int, np.ndarray] = {}
@@ -93,7 +105,8 @@ class Policy:
 
         Args:
             target_return: the raw return to ask for: one number, or one for each row that is
-                reset. Without it, the contract's first target.
+                reset. Without it, the contract's first target. A policy that is not conditioned
+                on returns needs none.
             rows: indices or a boolean mask of the rows to reset; all of them without it.
 
         Raises:
@@ -101,6 +114,8 @@ class Policy:
                 rows do not exist.
         """
         index = self._rows(rows)
+        if target_return is None and not self._conditioned:
+            target_return = 0.0
         if target_return is None:
             if not self.contract.target_returns:
                 raise ValueError(
@@ -137,7 +152,8 @@ class Policy:
                 between policy and motors changed it; the next window then tells the truth.
 
         Returns:
-            A new array, raw and bounded: ``[A]``, or ``[batch_size, A]`` for many rows.
+            A new array, raw and bounded: ``[A]``, or ``[batch_size, A]`` for many rows. Of a
+            discrete policy the action's index, or ``[batch_size]`` of them.
 
         Raises:
             RuntimeError: ``reset`` was not called.
@@ -150,7 +166,7 @@ class Policy:
             raise RuntimeError(f"act before reset: call reset() first (rows {rows})")
         rewards = self._rewards(reward)
         if applied_action is not None:
-            actions = self._checked("applied_action", applied_action, (self.contract.action.size,))
+            actions = self._applied(applied_action)
             self._window.set_last_actions(actions)
 
         self._returns_to_go -= rewards
@@ -159,19 +175,30 @@ class Policy:
         length = self._window.length
         run = self._runs.get(length) or self._bind(length)
         run()
-        actions = self._outputs[length].copy()
+        actions = self._choose(self._outputs[length])
+        self._window.set_last_actions(actions)
+        return actions[0] if self.batch_size == 1 else actions
+
+    def _choose(self, output: np.ndarray) -> np.ndarray:
+        """Actions of a graph's output: bounded, or for logits the likeliest or a drawn index."""
+        if self._discrete:
+            if self._temperature is None:
+                return output.argmax(axis=1)
+            # The maximum of logits plus Gumbel noise is a draw from their softmax.
+            return (output / self._temperature + self._rng.gumbel(size=output.shape)).argmax(axis=1)
+        actions = output.copy()
         if self._low is not None:
             np.maximum(actions, self._low, out=actions)
         if self._high is not None:
             np.minimum(actions, self._high, out=actions)
-        self._window.set_last_actions(actions)
-        return actions[0] if self.batch_size == 1 else actions
+        return actions
 
     def _bind(self, length: int) -> Callable[[], None]:
         """A run on the window's own memory at this length; made once a length."""
         size = self.contract.action.size
         if self.contract.graph == "policy":
-            name, output = "action", np.zeros((self.batch_size, size), np.float32)
+            name = "logits" if self._discrete else "action"
+            output = np.zeros((self.batch_size, size), np.float32)
             self._outputs[length] = output
         else:
             name = "action_preds"
@@ -182,10 +209,34 @@ class Policy:
         return run
 
     def _states(self, observation: np.ndarray) -> np.ndarray:
-        states = self._checked("observation", observation, self.contract.state.shape)
+        shape = self.contract.state.shape
+        if self._window.arrays["states"].dtype == np.uint8:
+            return self._integers("observation", observation, shape, 255).astype(np.uint8)
+        states = self._checked("observation", observation, shape)
         if self._mean is not None:
             states = (states - self._mean) / self._std
         return states
+
+    def _applied(self, action: np.ndarray) -> np.ndarray:
+        size = self.contract.action.size
+        if self._discrete:
+            return self._integers("applied_action", action, (), size - 1)
+        return self._checked("applied_action", action, (size,))
+
+    def _integers(
+        self, field: str, value: np.ndarray, shape: tuple[int, ...], largest: int
+    ) -> np.ndarray:
+        """``value`` as integers from 0 to ``largest``, of shape ``[batch_size, *shape]``."""
+        array = np.asarray(value)
+        expected = shape if self.batch_size == 1 else (self.batch_size, *shape)
+        if array.shape != expected:
+            raise ValueError(f"{field} has shape {array.shape}, expected {expected}")
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"{field} has {array.dtype}, expected integers from 0 to {largest}")
+        for bound in (array.min(), array.max()):
+            if not 0 <= bound <= largest:
+                raise ValueError(f"{field} holds {bound}, expected 0 to {largest}")
+        return array.reshape(self.batch_size, *shape)
 
     def _checked(self, field: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """``value`` as finite float32 of shape ``[batch_size, *shape]``."""

@@ -80,11 +80,17 @@ def check_spaces(policy: Policy, env: Any) -> None:
     Raises:
         ValueError: they do not.
     """
-    contract = policy.contract
-    pairs = (
-        ("observation", env.observation_space, contract.state.shape),
-        ("action", env.action_space, (contract.action.size,)),
-    )
+    contract, action = policy.contract, env.action_space
+    choices = getattr(action, "n", None)
+    if (contract.action.kind == "discrete") != (choices is not None):
+        raise ValueError(f"the environment's action is {action}, the artifact's {contract.action}")
+    if choices is not None and choices != contract.action.size:
+        raise ValueError(
+            f"the environment has {choices} actions, and the artifact {contract.action.size}"
+        )
+    pairs = [("observation", env.observation_space, contract.state.shape)]
+    if choices is None:
+        pairs.append(("action", action, (contract.action.size,)))
     for name, space, expected in pairs:
         if space.shape is not None and tuple(space.shape) != tuple(expected):
             raise ValueError(

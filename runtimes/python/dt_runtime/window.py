@@ -17,12 +17,8 @@ class Window:
     def __init__(self, contract: Contract, rows: int):
         self.rows, self.context_length = rows, contract.context_length
         size = (rows, self.context_length)
-        self.arrays: Mapping[str, np.ndarray] = {
-            "states": np.zeros((*size, *contract.state.shape), np.float32),
-            "actions": np.zeros((*size, contract.action.size), np.float32),
-            "returns_to_go": np.zeros((*size, 1), np.float32),
-            "timesteps": np.zeros(size, np.int64),
-            "attention_mask": np.zeros(size, np.int64),
+        self.arrays: Mapping[str, np.ndarray] = {  # every input is [batch, sequence, ...]
+            spec.name: np.zeros((*size, *spec.shape[2:]), spec.dtype) for spec in contract.inputs
         }
         self.lengths = np.zeros(rows, np.int64)
 
@@ -37,14 +33,21 @@ class Window:
         for array in self.arrays.values():
             array[:, :-1] = array[:, 1:]
         self.arrays["states"][:, -1] = states
-        self.arrays["actions"][:, -1] = 0.0
-        self.arrays["returns_to_go"][:, -1, 0] = returns_to_go
+        self.arrays["actions"][:, -1] = 0
+        if "returns_to_go" in self.arrays:
+            self.arrays["returns_to_go"][:, -1, 0] = returns_to_go
         self.arrays["timesteps"][:, -1] = timesteps
         self.arrays["attention_mask"][:, -1] = 1
         np.minimum(self.lengths + 1, self.context_length, out=self.lengths)
 
     def set_last_actions(self, actions: np.ndarray) -> None:
-        self.arrays["actions"][:, -1] = actions
+        """``actions`` is [rows, A], or [rows] indices, which become one-hot where inputs are."""
+        last = self.arrays["actions"][:, -1]
+        if actions.ndim < last.ndim:
+            last[:] = 0
+            last[np.arange(self.rows), actions] = 1
+        else:
+            last[:] = actions
 
     @property
     def length(self) -> int:
