@@ -52,6 +52,9 @@ Outputs = Annotated[
         "last_hidden_state, hidden_states, attentions.  [default: the first three]"
     ),
 ]
+Sample = Annotated[
+    bool, typer.Option("--sample", help="Put out mu and log_std of a stochastic policy too.")
+]
 Validate = Annotated[
     bool, typer.Option(help="Compare with eager PyTorch before the file gets its name.")
 ]
@@ -72,6 +75,13 @@ NHead = Annotated[int | None, _fact("--n-head", help="Attention heads.")]
 Activation = Annotated[str | None, _fact("--activation", help="relu, gelu, gelu_new, silu, tanh.")]
 ActionTanh = Annotated[
     bool | None, _fact("--action-tanh/--no-action-tanh", help="Whether actions go through tanh.")
+]
+Discrete = Annotated[
+    bool | None, _fact("--discrete/--no-discrete", help="Whether actions are choices, not numbers.")
+]
+Returns = Annotated[
+    bool | None,
+    _fact("--returns/--no-returns", help="Whether it is conditioned on returns (atari: naive)."),
 ]
 Stats = Annotated[
     Path | None,
@@ -104,12 +114,15 @@ def onnx(
     output: Output = None,
     graph: Graph = "policy",
     outputs: Outputs = None,
+    sample: Sample = False,
     opset: Annotated[int, typer.Option(help="ONNX opset, 20 to 23.")] = 20,
     validate: Validate = True,
     context_length: ContextLength = None,
     n_head: NHead = None,
     activation: Activation = None,
     action_tanh: ActionTanh = None,
+    discrete: Discrete = None,
+    returns: Returns = None,
     stats: Stats = None,
     return_scale: ReturnScale = None,
     target_return: TargetReturn = None,
@@ -121,10 +134,10 @@ def onnx(
     Example: `dt-export onnx --model hopper`
     """
     overrides = Overrides(
-        context_length, n_head, activation, action_tanh, stats, return_scale, target_return, env,
-        revision,
+        context_length, n_head, activation, action_tanh, discrete, returns, stats, return_scale,
+        target_return, env, revision,
     )  # fmt: skip
-    _export("onnx", model, overrides, output, graph, outputs, validate, opset=opset)
+    _export("onnx", model, overrides, output, graph, outputs, sample, validate, opset=opset)
 
 
 @app.command()
@@ -133,11 +146,14 @@ def torchscript(
     output: Output = None,
     graph: Graph = "policy",
     outputs: Outputs = None,
+    sample: Sample = False,
     validate: Validate = True,
     context_length: ContextLength = None,
     n_head: NHead = None,
     activation: Activation = None,
     action_tanh: ActionTanh = None,
+    discrete: Discrete = None,
+    returns: Returns = None,
     stats: Stats = None,
     return_scale: ReturnScale = None,
     target_return: TargetReturn = None,
@@ -149,10 +165,10 @@ def torchscript(
     Example: `dt-export torchscript --model hopper`
     """
     overrides = Overrides(
-        context_length, n_head, activation, action_tanh, stats, return_scale, target_return, env,
-        revision,
+        context_length, n_head, activation, action_tanh, discrete, returns, stats, return_scale,
+        target_return, env, revision,
     )  # fmt: skip
-    _export("torchscript", model, overrides, output, graph, outputs, validate)
+    _export("torchscript", model, overrides, output, graph, outputs, sample, validate)
 
 
 def _export(
@@ -162,6 +178,7 @@ def _export(
     output: Path | None,
     graph: str,
     outputs: str | None,
+    sample: bool,
     validate: bool,
     **options: int,
 ) -> None:
@@ -178,8 +195,8 @@ def _export(
     try:
         with screen.progress(f"exporting to {target}", console) as on_case:
             artifact, report = export(
-                checkpoint, target, output, graph=graph, outputs=names, validate=validate,
-                on_case=on_case, **options,
+                checkpoint, target, output, graph=graph, outputs=names, sample=sample,
+                validate=validate, on_case=on_case, **options,
             )  # fmt: skip
     except ValidationFailedError as error:
         console.print(screen.parity_table(error.report))
@@ -216,6 +233,8 @@ def validate(
     n_head: NHead = None,
     activation: Activation = None,
     action_tanh: ActionTanh = None,
+    discrete: Discrete = None,
+    returns: Returns = None,
     stats: Stats = None,
     return_scale: ReturnScale = None,
     revision: Revision = None,
@@ -228,8 +247,9 @@ def validate(
     from dt_export.validation import command
 
     overrides = Overrides(
-        context_length, n_head, activation, action_tanh, stats, return_scale, revision=revision
-    )
+        context_length, n_head, activation, action_tanh, discrete, returns, stats, return_scale,
+        revision=revision,
+    )  # fmt: skip
     console = screen.console()
     opened, checkpoint = command.prepare(artifact, model, overrides, provider)
     console.print(screen.checkpoint_lines(checkpoint))

@@ -46,6 +46,8 @@ class Overrides:
     n_head: int | None = None
     activation: str | None = None
     action_tanh: bool | None = None
+    discrete: bool | None = None
+    returns: bool | None = None
     stats: Path | None = None
     return_scale: float | None = None
     target_return: float | None = None

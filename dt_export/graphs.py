@@ -106,14 +106,14 @@ class PolicyGraph(nn.Module):
 class WithoutReturns(nn.Module):
     """A graph of a model that is not conditioned on returns: one input fewer."""
 
-    def __init__(self, graph: nn.Module):
+    def __init__(self, conditioned: nn.Module):
         super().__init__()
-        self.graph = graph
+        self.conditioned = conditioned
 
     def forward(
         self, states: Tensor, actions: Tensor, timesteps: Tensor, attention_mask: Tensor
     ) -> tuple[Tensor, ...]:
-        return self.graph(states, actions, None, timesteps, attention_mask)
+        return self.conditioned(states, actions, None, timesteps, attention_mask)
 
 
 class _ScaledProjections(nn.Module):
@@ -185,8 +185,10 @@ def _tokens(model: DecisionTransformer) -> nn.Module:
         table = (linear.weight.T + linear.bias).detach()  # a one-hot product picks a row
         tokens.embed_action = nn.Embedding.from_pretrained(table)
         return tokens
-    plain = config.state_encoder == "linear" and not config.token_tanh and not config.index_actions
-    if plain and config.returns and config.positions != "window":
+    plain = (
+        not config.state_encoder and config.token_activation is None and not config.index_actions
+    )
+    if plain and config.returns and config.positions in ("timestep", "none"):
         return _JointEmbedding(model)
     return model.tokens
 
@@ -228,7 +230,7 @@ def build(checkpoint: Checkpoint, graph: str, names: tuple[str, ...] | None = No
 def input_specs(config: ModelConfig, graph: str) -> tuple[TensorSpec, ...]:
     """What goes in. A policy takes discrete actions as indices, whatever the network was fed."""
     window: tuple[Axis, ...] = (BATCH, SEQUENCE)
-    states = "uint8" if config.state_encoder == "frames" else "float32"
+    states = "uint8" if config.frames else "float32"
     by_index = config.index_actions or (config.discrete and graph == "policy")
     actions = TensorSpec("actions", "float32", (*window, config.act_dim))
     specs = (

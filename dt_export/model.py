@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_new": partial(F.gelu, approximate="tanh"),
     "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
     "tanh": torch.tanh,
+    "none": lambda x: x,
 }
 
 
@@ -48,14 +49,13 @@ class ModelConfig:
     activation: str = "relu"
 
     # Tokens
-    state_encoder: str = "linear"  # linear | mlp | frames
-    encoder_units: tuple[int, ...] = ()  # of an mlp, its hidden layers
-    encoder_activation: str = "relu"
+    state_encoder: tuple[tuple[Any, ...], ...] = ()  # layers; none for one linear map
+    frames: bool = False  # states are uint8 images
     index_actions: bool = False  # actions come in as indices and are looked up, not multiplied
     returns: bool = True  # False: behaviour cloning, two tokens a timestep
-    token_tanh: bool = False  # every embedding goes through tanh
-    positions: str = "timestep"  # timestep | window | none
-    window: int | None = None  # timesteps that window positions reach
+    token_activation: str | None = None  # what every embedding goes through
+    positions: str = "timestep"  # timestep | window | slots | none
+    window: int | None = None  # timesteps that positions in a window reach
     embed_norm: bool = True
     embed_norm_epsilon: float = 1e-5
 
@@ -108,37 +108,44 @@ class ModelOutput:
     attentions: tuple[Tensor, ...]  # n_layer of [B, N, L, L], rows sum to one
 
 
-class FrameEncoder(nn.Module):
-    """Mnih et al. 2015: three convolutions over a stack of 84x84 frames, here in 0..255."""
-
-    def __init__(self, channels: int, hidden_size: int):
-        super().__init__()
-        self.conv_1 = nn.Conv2d(channels, 32, 8, stride=4)
-        self.conv_2 = nn.Conv2d(32, 64, 4, stride=2)
-        self.conv_3 = nn.Conv2d(64, 64, 3, stride=1)
-        self.linear = nn.Linear(64 * 7 * 7, hidden_size)
-
-    def forward(self, frames: Tensor) -> Tensor:  # [B, T, C, 84, 84] uint8 -> [B, T, H]
-        x = frames.flatten(0, 1).to(self.linear.weight.dtype) / 255.0
-        for conv in (self.conv_1, self.conv_2, self.conv_3):
-            x = conv(x).relu()
-        return self.linear(x.flatten(1)).unflatten(0, frames.shape[:2])
-
-
-class MlpEncoder(nn.Module):
-    """Hidden layers with an activation after each, then a linear map to the hidden size."""
+class StateEncoder(nn.Module):
+    """Layers one after another, as the configuration lists them; frames are divided by 255."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        sizes = (config.state_dim, *config.encoder_units)
-        self.hidden = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(sizes))
-        self.linear = nn.Linear(sizes[-1], config.hidden_size)
-        self.activation = ACTIVATIONS[config.encoder_activation]
+        self.frames = config.frames
+        self.layers = nn.ModuleList(_layer(*layer) for layer in config.state_encoder)
 
-    def forward(self, x: Tensor) -> Tensor:  # [B, T, S] -> [B, T, H]
-        for layer in self.hidden:
-            x = self.activation(layer(x))
-        return self.linear(x)
+    def forward(self, states: Tensor) -> Tensor:  # [B, T, ...] -> [B, T, H]
+        x = states.flatten(0, 1)
+        if self.frames:
+            x = x.to(torch.float32) / 255.0
+        for layer in self.layers:
+            x = layer(x)
+        return x.unflatten(0, states.shape[:2])
+
+
+class Activation(nn.Module):
+    def __init__(self, name: str):
+        super().__init__()
+        self.function = ACTIVATIONS[name]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def _layer(kind: str, *sizes: Any) -> nn.Module:
+    makers = {
+        "linear": nn.Linear,  # inputs, outputs
+        "conv": nn.Conv2d,  # channels in, channels out, kernel, stride
+        "flatten": nn.Flatten,
+        "layer_norm": nn.LayerNorm,
+        "batch_norm_1d": nn.BatchNorm1d,
+        "batch_norm_2d": nn.BatchNorm2d,
+        "activation": Activation,
+        "nothing": nn.Identity,  # dropout, at evaluation
+    }
+    return makers[kind](*sizes)
 
 
 class WindowPositions(nn.Module):
@@ -160,26 +167,40 @@ class WindowPositions(nn.Module):
         return F.embedding(index, self.tokens) + self.steps(timesteps[:, -1:])
 
 
+class SlotPositions(nn.Module):
+    """Positions of d3rlpy's GlobalPositionEncoding: one per slot of the window, one global.
+
+    The newest timestep stands in slot K - 1, however many there are. The global position is that
+    of the last timestep (d3rlpy/models/torch/transformers.py).
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.slots = nn.Parameter(torch.zeros(config.window, config.hidden_size))
+        self.steps = nn.Embedding(config.max_ep_len, config.hidden_size)
+
+    def forward(self, timesteps: Tensor) -> Tensor:  # [B, T] -> [B, T, H]
+        length, slots = timesteps.shape[1], self.slots.shape[0]
+        index = torch.arange(length, device=timesteps.device) + (slots - length)
+        return F.embedding(index, self.slots) + self.steps(timesteps[:, -1:])
+
+
 class TokenEmbedding(nn.Module):
     """Each timestep becomes its tokens; in most dialects they share the embedding of its time."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         hidden = config.hidden_size
-        self.config = config
         self.embed_return = nn.Linear(1, hidden) if config.returns else None
-        match config.state_encoder:
-            case "frames":
-                self.embed_state = FrameEncoder(config.state_shape[0], hidden)
-            case "mlp":
-                self.embed_state = MlpEncoder(config)
-            case _:
-                self.embed_state = nn.Linear(config.state_dim, hidden)
+        plain = not config.state_encoder
+        self.embed_state = nn.Linear(config.state_dim, hidden) if plain else StateEncoder(config)
         actions = nn.Embedding if config.index_actions else nn.Linear
         self.embed_action = actions(config.act_dim, hidden)
-        self.embed_timestep = (
-            nn.Embedding(config.max_ep_len, hidden) if config.positions == "timestep" else None
-        )
+        self.activation = ACTIVATIONS.get(config.token_activation)
+        table = config.positions == "timestep"
+        self.embed_timestep = nn.Embedding(config.max_ep_len, hidden) if table else None
+        if config.positions == "slots":
+            self.embed_timestep = SlotPositions(config)
         self.positions = WindowPositions(config) if config.positions == "window" else None
         self.embed_ln = (
             nn.LayerNorm(hidden, eps=config.embed_norm_epsilon)
@@ -199,8 +220,8 @@ class TokenEmbedding(nn.Module):
         tokens = [self.embed_state(states), self.embed_action(actions)]
         if self.embed_return is not None:
             tokens.insert(0, self.embed_return(returns_to_go))
-        if self.config.token_tanh:
-            tokens = [token.tanh() for token in tokens]
+        if self.activation is not None:
+            tokens = [self.activation(token) for token in tokens]
         if self.embed_timestep is not None:
             time = self.embed_timestep(timesteps)  # [B, T, H]
             tokens = [token + time for token in tokens]

@@ -1,6 +1,8 @@
 """Reading the files of a checkpoint without ever executing them."""
 
+import _codecs
 import hashlib
+import io
 import json
 import pickle
 import warnings
@@ -10,12 +12,29 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from dt_export.errors import CheckpointError
 
+# What a pickle of a NumPy array calls, under the names of NumPy 1 and 2: constructors of plain
+# data, none of which runs code of the file's choosing.
+NUMPY = [
+    np.ndarray,
+    np.dtype,
+    *((getattr(np.dtypes, name)) for name in np.dtypes.__all__),
+    *(
+        (function, f"numpy.{core}.multiarray.{name}")
+        for core in ("core", "_core")
+        for name, function in (
+            ("_reconstruct", np._core.multiarray._reconstruct),
+            ("scalar", np._core.multiarray.scalar),
+        )
+    ),
+    _codecs.encode,
+]
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -44,8 +63,31 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise CheckpointError(f"{path} cannot be read as .npz: {error}") from None
 
 
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Plain YAML: tags that would make Python objects are refused by the safe loader."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path} cannot be read as plain YAML: {error}") from None
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path} holds {type(document).__name__}, expected a YAML mapping")
+    return document
+
+
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read named tensors from safetensors, or from a PyTorch file with ``weights_only=True``.
+    """Read named tensors and nothing else.
+
+    Raises:
+        CheckpointError: truncated, of another format, or a pickle that would run code.
+    """
+    document = read_file(path)
+    if not isinstance(document, dict) or not all(isinstance(v, Tensor) for v in document.values()):
+        raise CheckpointError(f"{path} holds no state dict (a dict of names to tensors)")
+    return document
+
+
+def read_file(path: Path) -> Any:
+    """Read safetensors, or a PyTorch file with ``weights_only=True``.
 
     Raises:
         CheckpointError: truncated, of another format, or a pickle that would run code.
@@ -59,16 +101,16 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
                 f"{path} ({size} bytes) is truncated or not safetensors: {error}; "
                 "download or save it again"
             ) from None
-    document = read_torch(path)
-    if not isinstance(document, dict) or not all(isinstance(v, Tensor) for v in document.values()):
-        raise CheckpointError(f"{path} holds no state dict (a dict of names to tensors)")
-    return document
+    return read_torch(path)
 
 
-def read_torch(path: Path) -> Any:
-    """Whatever ``torch.save`` wrote, as long as it is tensors, containers, numbers and strings."""
+def read_torch(path: Path | io.BytesIO) -> Any:
+    """Whatever ``torch.save`` wrote, as long as it is tensors, containers, numbers and strings.
+
+    NumPy's arrays and numbers are allowed too: statistics and random states come as such.
+    """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY):
             warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -51,7 +51,7 @@ def read_statistics(path: Path) -> Facts:
     for key in keys:
         if key not in document:
             raise UsageError(f"--stats {path}: no key {key!r}; seen: {', '.join(document)}")
-    mean, std = (_numbers(document[key], path.name, key) for key in keys)
+    mean, std = (numbers(document[key], path.name, key) for key in keys)
     return Facts(state_mean=mean, state_std=std)
 
 
@@ -66,7 +66,7 @@ def beside(directory: Path) -> Facts:
         raise CheckpointError(f"{arrays[present[0]]} is there and {missing}.npy is not: need both")
     if present:
         mean, std = (
-            _numbers(reading.read_npy(path), path.name, key) for key, path in arrays.items()
+            numbers(reading.read_npy(path), path.name, key) for key, path in arrays.items()
         )
         found = Facts(state_mean=mean, state_std=std).over(found)
     return found
@@ -76,7 +76,7 @@ def _from_sidecar(document: dict[str, Any]) -> Facts:
     known = {f.name: document[f.name] for f in fields(Facts) if document.get(f.name) is not None}
     for key in ("state_mean", "state_std", "target_returns", "action_low", "action_high"):
         if key in known:
-            known[key] = _numbers(known[key], SIDECAR, key)
+            known[key] = numbers(known[key], SIDECAR, key)
     for key, kind in (("context_length", int), ("return_scale", (int, float))):
         value = known.get(key, 1)
         if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
@@ -86,7 +86,7 @@ def _from_sidecar(document: dict[str, Any]) -> Facts:
     return Facts(**known)
 
 
-def _numbers(values: Any, file: str, key: str) -> tuple[float, ...]:
+def numbers(values: Any, file: str, key: str) -> tuple[float, ...]:
     try:
         array = np.asarray(values, dtype=np.float64).reshape(-1)
     except (TypeError, ValueError):

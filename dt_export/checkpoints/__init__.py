@@ -5,8 +5,10 @@ from pathlib import Path
 
 from dt_runtime.contract import Source
 
-from dt_export.checkpoints import huggingface
-from dt_export.checkpoints.checkpoint import Checkpoint
+from dt_export import reading, sidecars
+from dt_export.checkpoints import atari, corl, huggingface, kzl, min_dt, online_dt
+from dt_export.checkpoints.checkpoint import Checkpoint, Found
+from dt_export.checkpoints.contents import Contents, read
 from dt_export.checkpoints.locate import locate
 from dt_export.errors import CheckpointError
 from dt_export.facts import (
@@ -17,9 +19,15 @@ from dt_export.facts import (
     check_sizes,
 )
 from dt_export.model import ModelConfig
-from dt_export.sidecars import from_flags
 
-DIALECTS = {"huggingface": huggingface}
+DIALECTS = {
+    "huggingface": huggingface,
+    "online-dt": online_dt,  # before kzl, whose tensors it has too
+    "kzl": kzl,
+    "corl": corl,
+    "min-dt": min_dt,
+    "atari": atari,
+}
 
 __all__ = ["DIALECTS", "Checkpoint", "Facts", "Overrides", "load"]
 
@@ -37,12 +45,12 @@ def load(
         UsageError: flags that contradict the checkpoint.
     """
     overrides = overrides or Overrides()
-    flags = from_flags(overrides)
+    flags = sidecars.from_flags(overrides)
     located = locate(model, overrides.revision)
-    dialect = detect(located.path)
-    found = DIALECTS[dialect].load(located.path, overrides)
+    dialect, found = _find(located.path, overrides)
 
-    facts = flags.over(found.facts).over(located.facts).over(fallback or Facts())
+    beside = sidecars.beside(found.file.parent)
+    facts = flags.over(beside).over(found.facts).over(located.facts).over(fallback or Facts())
     config = found.model.config
     check_sizes(facts, config.state_dim, config.act_dim)
     facts, notes, warnings = _settle(facts, config)
@@ -52,27 +60,50 @@ def load(
         dialect=dialect,
         model=found.model,
         facts=facts,
-        source=Source(located.model, located.revision, found.sha256),
+        source=Source(located.model, located.revision, reading.sha256(found.file)),
         notes=found.notes + notes,
         warnings=warnings,
     )
 
 
-def detect(path: Path) -> str:
-    """The dialect that claims a path.
+def _find(path: Path, overrides: Overrides) -> tuple[str, Found]:
+    """What the dialect that claims a path finds there.
 
     Raises:
-        CheckpointError: none does; the message lists what was looked for.
+        CheckpointError: none does; the message lists what was looked for and the nearest match.
     """
+    if huggingface.detect(path):
+        return "huggingface", huggingface.load(path, overrides)
+    contents = read(path)
     for name, dialect in DIALECTS.items():
-        if dialect.detect(path):
-            return name
+        if dialect is not huggingface and dialect.detect(contents):
+            found = dialect.load(contents, overrides)
+            return name, replace(found, notes=contents.notes + found.notes)
+    raise CheckpointError(_nobody(contents))
+
+
+def _nobody(contents: Contents) -> str:
     looked_for = "; ".join(f"{name}: {dialect.LOOKED_FOR}" for name, dialect in DIALECTS.items())
-    seen = sorted(p.name for p in path.iterdir())[:8] if path.is_dir() else ["one file"]
-    raise CheckpointError(
-        f"{path} is no checkpoint that dt-export knows. Looked for: {looked_for}. "
-        f"Seen there: {', '.join(seen) or 'nothing'}"
-    )
+    parts = [f"{contents.path} is no checkpoint that dt-export knows. Looked for: {looked_for}."]
+    if contents.tensors:
+        parts.append(
+            f"Seen: {len(contents.tensors)} tensors, first {next(iter(contents.tensors))}."
+        )
+        scores = {
+            name: sum(key in contents.tensors for key in dialect.SIGNATURE) / len(dialect.SIGNATURE)
+            for name, dialect in DIALECTS.items()
+        }
+        nearest = max(scores, key=scores.__getitem__)
+        if scores[nearest] > 0:
+            missing = [k for k in DIALECTS[nearest].SIGNATURE if k not in contents.tensors]
+            lacks = f"without {missing[0]}" if missing else "its weights alone, without config.json"
+            parts.append(f"Nearest: {nearest}, {lacks}.")
+    elif contents.file is not None:
+        parts.append(f"{contents.file.name} holds no state dict.")
+    else:
+        names = sorted(p.name for p in contents.path.iterdir())[:8]
+        parts.append(f"Seen there: {', '.join(names) or 'nothing'}.")
+    return " ".join(parts)
 
 
 def _settle(facts: Facts, config: ModelConfig) -> tuple[Facts, tuple[str, ...], tuple[str, ...]]:
@@ -88,7 +119,7 @@ def _settle(facts: Facts, config: ModelConfig) -> tuple[Facts, tuple[str, ...], 
     if facts.first_timestep is None:
         facts = replace(facts, first_timestep=0)
     warnings = []
-    if facts.state_mean is None and config.state_encoder != "frames":
+    if facts.state_mean is None and not config.frames:
         warnings.append(
             "no state statistics: observations are taken as they are (mean 0, std 1). A policy "
             "trained on normalised states will act wrongly; give them with --stats FILE"

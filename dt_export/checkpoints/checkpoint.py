@@ -6,16 +6,16 @@ from pathlib import Path
 from dt_runtime.contract import Source
 
 from dt_export.facts import Facts
-from dt_export.model import DecisionTransformer
+from dt_export.model import DecisionTransformer, ModelConfig
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a dialect's file reader found."""
+    """What a dialect found in the files it read."""
 
     model: DecisionTransformer  # float32, CPU, eval
     facts: Facts
-    sha256: str  # of the file that held the weights
+    file: Path  # the one that held the weights
     notes: tuple[str, ...] = ()
 
 
@@ -31,3 +31,11 @@ class Checkpoint:
     source: Source
     notes: tuple[str, ...] = ()  # for the user: conversions and assumed defaults
     warnings: tuple[str, ...] = ()  # for the user, loudly
+
+
+def symmetric_bounds(config: ModelConfig, inside: float = 1.0) -> Facts:
+    """The bounds that a tanh gives every component: its scale, drawn in by a factor."""
+    if not config.action_tanh:
+        return Facts()
+    bound = config.action_scale * inside
+    return Facts(action_low=(-bound,) * config.act_dim, action_high=(bound,) * config.act_dim)

@@ -1,7 +1,7 @@
 """From a checkpoint's tensor names to ours: one mapping, every shape checked, nothing left over."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -9,47 +9,94 @@ from torch import Tensor, nn
 
 from dt_export.errors import CheckpointError
 
+Names = Mapping[str, str | tuple[str, ...]]  # ours -> theirs; several of theirs are stacked
 
-def assign(
+
+def linear(ours: str, theirs: str | tuple[str, ...]) -> dict[str, str | tuple[str, ...]]:
+    """The names of a weight and a bias; several of theirs are stacked along the outputs."""
+
+    def named(kind: str) -> str | tuple[str, ...]:
+        if isinstance(theirs, str):
+            return f"{theirs}.{kind}"
+        return tuple(f"{name}.{kind}" for name in theirs)
+
+    return {f"{ours}.{kind}": named(kind) for kind in ("weight", "bias")}
+
+
+def build(
     model: nn.Module,
-    weights: Mapping[str, Tensor],
-    names: Mapping[str, str],
+    tensors: Mapping[str, Tensor],
+    names: Names,
     file: Path,
+    *,
+    dead: str = "",
     transposed: Collection[str] = (),
-) -> None:
-    """Copy tensors into ``model``; ``names`` maps each of our parameters to the file's name.
+) -> nn.Module:
+    """Fill ``model`` and put it in eval mode; ``names`` maps each of our parameters to the file's.
 
-    ``transposed`` are names of the file whose matrices are [in, out] and not [out, in].
+    Args:
+        dead: a pattern of names that nobody reads: buffers and tables that stand idle.
+        transposed: names of the file whose matrices are [in, out] and not [out, in].
 
     Raises:
-        CheckpointError: a tensor is missing or its shape is not the one expected.
+        CheckpointError: a tensor is missing, left over, or not of the shape expected.
     """
-    missing = [theirs for theirs in names.values() if theirs not in weights]
+    used = [name for theirs in names.values() for name in _several(theirs)]
+    _refuse_missing(tensors, used, file)
+    _refuse_leftovers(tensors, used, dead, file)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for ours, theirs in names.items():
+            parts, several = [], _several(theirs)
+            expected = list(parameters[ours].shape)
+            expected[0] //= len(several)
+            for name in several:
+                turn = -1 if name in transposed else 1
+                if list(tensors[name].shape) != expected[::turn]:
+                    raise CheckpointError(
+                        f"{file}: {name} has shape {list(tensors[name].shape)}, expected "
+                        f"{expected[::turn]} from the configuration"
+                    )
+                parts.append(tensors[name].T if turn == -1 else tensors[name])
+            parameters[ours].copy_(torch.cat(parts))
+    return model.eval()
+
+
+def size(tensors: Mapping[str, Tensor], name: str, axis: int, file: Path) -> int:
+    """The length of an axis of a tensor that must be there."""
+    _refuse_missing(tensors, [name], file)
+    if tensors[name].ndim <= axis:
+        raise CheckpointError(f"{file}: {name} has shape {list(tensors[name].shape)}: too few axes")
+    return tensors[name].shape[axis]
+
+
+def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    """How many layers there are: one more than the largest number in names like ``pattern``."""
+    found = (re.match(pattern, name) for name in tensors)
+    return 1 + max((int(match[1]) for match in found if match), default=-1)
+
+
+def _several(theirs: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (theirs,) if isinstance(theirs, str) else theirs
+
+
+def _refuse_missing(tensors: Mapping[str, Tensor], names: Collection[str], file: Path) -> None:
+    missing = [name for name in names if name not in tensors]
     if missing:
         raise CheckpointError(
             f"{file} lacks {len(missing)} of {len(names)} tensors, first {missing[0]!r}; "
             "is it another kind of model?"
         )
-    parameters = dict(model.named_parameters())
-    with torch.no_grad():
-        for ours, theirs in names.items():
-            seen, turn = weights[theirs], -1 if theirs in transposed else 1
-            expected = parameters[ours].shape[::turn]
-            if seen.shape != expected:
-                raise CheckpointError(
-                    f"{file}: {theirs} has shape {list(seen.shape)}, expected {list(expected)} "
-                    "from the configuration"
-                )
-            parameters[ours].copy_(seen.T if turn == -1 else seen)
 
 
-def refuse_leftovers(
-    weights: Mapping[str, Tensor], used: Iterable[str], known: str, file: Path
+def _refuse_leftovers(
+    tensors: Mapping[str, Tensor], used: Collection[str], dead: str, file: Path
 ) -> None:
-    """Tensors that nobody read are refused, save those whose names match the pattern ``known``."""
-    left = [name for name in weights if name not in set(used) and not re.fullmatch(known, name)]
+    known = set(used)
+    left = [name for name in tensors if name not in known and not re.fullmatch(dead, name)]
     if left:
         shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
         raise CheckpointError(
-            f"{file} holds {len(left)} tensors that a Decision Transformer does not have: {shown}"
+            f"{file} holds {len(left)} tensors that a Decision Transformer of this dialect does "
+            f"not have: {shown}"
         )

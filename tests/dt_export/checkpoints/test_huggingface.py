@@ -206,7 +206,7 @@ def test_bin_that_is_no_state_dict(directory):
     (
         (dict(n_head=4), ("--n-head", "4", "2")),
         (dict(activation="tanh"), ("--activation", "tanh", "relu")),
-        (dict(action_tanh=False), ("--action-tanh", "False", "True")),
+        (dict(action_tanh=False), ("--action-tanh", "says no", "says yes")),
     ),
 )
 def test_flags_that_contradict_config_json(directory, flag, words):

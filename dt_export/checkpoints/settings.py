@@ -1,0 +1,68 @@
+"""Facts of the architecture that shapes do not tell: stated by the file, flagged, or assumed."""
+
+from typing import Any
+
+from dt_export.errors import UsageError
+from dt_export.facts import Overrides
+from dt_export.model import ACTIVATIONS
+
+FLAGS = {
+    "n_head": "--n-head",
+    "activation": "--activation",
+    "action_tanh": "--action-tanh",
+    "discrete": "--discrete",
+    "returns": "--returns",
+}
+
+
+class Settings:
+    """Settles one fact after another and keeps notes of what had to be assumed."""
+
+    def __init__(self, overrides: Overrides, where: str):
+        self.overrides, self.where = overrides, where
+        self.notes: list[str] = []
+
+    def stated(self, field: str, value: Any) -> Any:
+        """What the file says; a flag may repeat it but not contradict it.
+
+        Raises:
+            UsageError: it contradicts.
+        """
+        flag = getattr(self.overrides, field)
+        if flag is not None and flag != value:
+            raise UsageError(
+                f"{FLAGS[field]} says {_word(flag)}, but {self.where} says {_word(value)}: "
+                "drop the flag"
+            )
+        return value
+
+    def assumed(self, field: str, default: Any) -> Any:
+        """The flag, or else a default, which is noted."""
+        flag = getattr(self.overrides, field)
+        if flag is not None:
+            return flag
+        name = FLAGS[field]
+        if default is False:
+            name, default = name.replace("--", "--no-"), True
+        self.notes.append(f"assumed {name}" + ("" if default is True else f" {default}"))
+        return default if name == FLAGS[field] else False
+
+    def heads(self, hidden_size: int, default: int, stated: int | None = None) -> int:
+        """The number of heads, which must divide the hidden size."""
+        known = stated is not None
+        heads = self.stated("n_head", stated) if known else self.assumed("n_head", default)
+        if heads < 1 or hidden_size % heads:
+            raise UsageError(
+                f"--n-head is {heads}, which does not divide the hidden size {hidden_size}"
+            )
+        return heads
+
+    def activation(self, default: str, stated: str | None = None) -> str:
+        name = self.stated("activation", stated) if stated else self.assumed("activation", default)
+        if name not in ACTIVATIONS:
+            raise UsageError(f"--activation is {name!r}, expected one of {', '.join(ACTIVATIONS)}")
+        return name
+
+
+def _word(value: Any) -> str:
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else value
