@@ -118,7 +118,7 @@ def make(recipe: Recipe, output: Path) -> None:
         "training": {
             "recipe": "samples/train_cartpole.py",
             "seed": recipe.seed,
-            "dataset": summary(data),
+            "dataset": {},
             "updates": recipe.updates,
             "batch_size": recipe.batch_size,
             "evaluation": evaluate(recipe, model, mean, std, minutes),
@@ -140,15 +140,16 @@ def search(recipe: Recipe, minutes: dict[str, float]) -> np.ndarray:
     it to the best of them, widen it a little so that it does not collapse too early. Only their
     direction matters, so gains have length 1.
     """
-    rng = np.random.default_rng(recipe.seed)
+    rng, env = np.random.default_rng(recipe.seed), gymnasium.make(ENVIRONMENT)
     mean, std = np.zeros(STATE), np.ones(STATE)
     with phase("search", recipe.iterations, minutes) as tick:
         for _ in range(recipe.iterations):
             tried = mean + std * rng.standard_normal((recipe.candidates, STATE))
             tried /= np.linalg.norm(tried, axis=1, keepdims=True)
             seeds = rng.integers(2**31, size=2).tolist()  # the same for all, to be fair
-            episodes = [[play(gains, 0.0, 0.0, seed) for seed in seeds] for gains in tried]
-            returns = np.array([np.mean([len(e["rewards"]) for e in two]) for two in episodes])
+            returns = np.zeros(recipe.candidates)
+            for number, seed in product(range(recipe.candidates), seeds):
+                returns[number] += play(env, tried[number], 0.0, 0.0, seed)["rewards"].sum() / 2
             elite = tried[np.argsort(-returns, kind="stable")[: recipe.elite]]
             mean, std = elite.mean(0), elite.std(0) + 0.02
             tick(f"mean return {returns.mean():.0f}")
@@ -158,27 +159,203 @@ def search(recipe: Recipe, minutes: dict[str, float]) -> np.ndarray:
 # --- 2. Episodes --------------------------------------------------------------------------------
 
 
-def play(gains: np.ndarray, lean: float, randomness: float, seed: int) -> Arrays:
+def play(env: gymnasium.Env, gains: np.ndarray, lean: float, randomness: float, seed: int) -> Arrays:
     """Play one episode: push right where gains @ state + lean > 0, now and then at random.
 
     A lean moves the balance point aside, so that the cart rolls off its track: the further, the
-    sooner. Arrays (T, 4), (T,), (T,) with T <= 500; actions are those taken.
+    sooner. Arrays (T, 4), (T,) and (T,) with T <= 500; the actions are those that were taken.
     """
     rng = np.random.default_rng(seed)
-    state, _ = world().reset(seed=seed)
-    rows = []
-    for _ in range(HORIZON):
+    state, _ = env.reset(seed=seed)
+    rows, terminated, truncated = [], False, False
+    while not (terminated or truncated):
         action = int(gains @ state + lean > 0.0)
         if rng.random() < randomness:
             action = int(rng.integers(ACTIONS))
-        following, reward, fell, _, _ = world().step(action)
+        following, reward, terminated, truncated, _ = env.step(action)
         rows.append((state, action, reward))
         state = following
-        if fell:
-            break
-    states, actions, rewards = zip(*rows, strict=True)
-    return {
-        "states": np.array(states, np.float32),
-        "actions": np.array(actions),
-        "rewards": np.array(rewards),
+    states, actions, rewards = (np.array(column) for column in zip(*rows, strict=True))
+    return {"states": states, "actions": actions, "rewards": rewards}
+
+
+def collect(recipe: Recipe, gains: np.ndarray, minutes: dict[str, float]) -> Arrays:
+    """Play every lean with every randomness.
+
+    Returns the episodes end to end, N steps in all: states (N, 4), one-hot actions (N, 2),
+    returns_to_go (N,) raw, timesteps (N,) from 0, and the returns (N,) of the steps' episodes.
+    """
+    env = gymnasium.make(ENVIRONMENT)
+    leans = np.linspace(0.0, recipe.greatest_lean, recipe.leans)
+    cases = list(product(leans, recipe.randomness, range(recipe.repeats)))
+    columns: dict[str, list[np.ndarray]] = {}
+    with phase("episodes", len(cases), minutes) as tick:
+        for number, (lean, randomness, _) in enumerate(cases):
+            # Seeds of evaluation, 0 to 19, are left out: it shall start where nothing was learnt.
+            episode = play(env, gains, lean, randomness, 10_000 * (recipe.seed + 1) + number)
+            to_go = np.cumsum(episode["rewards"][::-1])[::-1]
+            column = {
+                "states": episode["states"],
+                "actions": np.eye(ACTIONS, dtype=np.float32)[episode["actions"]],
+                "returns_to_go": to_go,
+                "timesteps": np.arange(len(to_go)),
+                "returns": np.full(len(to_go), to_go[0]),
+            }
+            for name, array in column.items():
+                columns.setdefault(name, []).append(array)
+            tick(f"return {to_go[0]:.0f}")
+    return {name: np.concatenate(arrays) for name, arrays in columns.items()}
+
+
+# --- 3. Training --------------------------------------------------------------------------------
+
+
+def train(
+    recipe: Recipe, data: Arrays, mean: np.ndarray, std: np.ndarray, minutes: dict[str, float]
+) -> "DecisionTransformerModel":
+    """Train to predict actions from (return-to-go, state, action) windows.
+
+    As in Chen et al. 2021, section 3: cross-entropy on every action of windows of 10 steps. A
+    window ends at a drawn step; where its episode is younger than that, it is padded on the left.
+    """
+    import torch
+    from transformers import DecisionTransformerConfig, DecisionTransformerModel
+
+    # Every 50 of return weigh the same, and so does every episode among them, short or long.
+    starts = data["timesteps"] == 0
+    bins = (data["returns"] // 50).astype(int)
+    weights = 1.0 / (np.bincount(bins[starts])[bins] * data["returns"])
+    rng = np.random.default_rng(recipe.seed)
+    size = (recipe.updates, recipe.batch_size)
+    drawn = rng.choice(len(weights), size, p=weights / weights.sum())
+    inputs = {
+        "states": ((data["states"] - mean) / std).astype(np.float32),
+        "actions": data["actions"],
+        "returns_to_go": (data["returns_to_go"] / SCALE).astype(np.float32)[:, None],
+        "timesteps": data["timesteps"],
     }
+
+    torch.manual_seed(recipe.seed)
+    config = DecisionTransformerConfig(
+        state_dim=STATE, act_dim=ACTIONS, hidden_size=64, n_layer=2, n_head=2,
+        activation_function="relu", max_ep_len=HORIZON, n_positions=64,
+        action_tanh=False,  # the head's output are logits, which tanh would flatten
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,
+    )  # fmt: skip
+    model = DecisionTransformerModel(config).train()
+    optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=1e-4)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, recipe.learning_rate, total_steps=recipe.updates, pct_start=0.1
+    )
+    average = float(np.log(ACTIONS))  # the loss of a guess
+    with phase("training", recipe.updates, minutes) as tick:
+        for last in drawn:
+            index = last[:, None] + np.arange(1 - CONTEXT, 1)  # (batch, K)
+            real = index >= (last - data["timesteps"][last])[:, None]
+            # Padding takes what lies nearby: the mask keeps attention and loss from seeing it.
+            window = {name: array[index.clip(0)] for name, array in inputs.items()}
+            logits = predict(model, window, real)
+            chosen = torch.from_numpy(window["actions"][real].argmax(1))
+            loss = torch.nn.functional.cross_entropy(logits[torch.from_numpy(real)], chosen)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.25)
+            optimizer.step()
+            schedule.step()
+            average += 0.02 * (loss.item() - average)
+            tick(f"loss {average:.4f}")
+    return model
+
+
+def predict(model: "DecisionTransformerModel", window: Arrays, real: np.ndarray) -> "torch.Tensor":
+    """Logits (batch, K, 2) for a window of (batch, K, ...) arrays; real (batch, K) is its mask.
+
+    Each is predicted from what came before it, so the last action given is never looked at.
+    """
+    import torch
+
+    tensors = {name: torch.from_numpy(array) for name, array in window.items()}
+    mask = torch.from_numpy(real.astype(np.int64))
+    return model(**tensors, attention_mask=mask).action_preds
+
+
+# --- 4. Evaluation ------------------------------------------------------------------------------
+
+
+def evaluate(
+    recipe: Recipe, model: "DecisionTransformerModel", mean: np.ndarray, std: np.ndarray,
+    minutes: dict[str, float],
+) -> list[dict]:  # fmt: skip
+    """Ask for every target over seeds 0, 1, ...; prints a table, returns its rows.
+
+    All episodes advance together, one batched prediction per step, and take the likeliest action.
+    The return-to-go starts at the target and falls by each reward (Chen et al. 2021, Algorithm 1).
+    """
+    model.eval().requires_grad_(False)
+    asked = np.repeat(recipe.targets, recipe.episodes)
+    size = len(asked)
+    envs = [gymnasium.make(ENVIRONMENT) for _ in range(size)]
+    current = np.stack([env.reset(seed=i % recipe.episodes)[0] for i, env in enumerate(envs)])
+    history = {
+        "states": np.zeros((size, HORIZON, STATE), np.float32),
+        "actions": np.zeros((size, HORIZON, ACTIONS), np.float32),
+        "returns_to_go": np.zeros((size, HORIZON, 1), np.float32),
+        "timesteps": np.tile(np.arange(HORIZON), (size, 1)),
+    }
+    achieved, ended, alive = np.zeros(size), np.zeros(size, bool), np.arange(size)
+    with phase("evaluation", HORIZON, minutes) as tick:
+        for step in range(HORIZON):
+            history["states"][alive, step] = (current[alive] - mean) / std
+            history["returns_to_go"][alive, step, 0] = (asked - achieved)[alive] / SCALE
+            index = np.ix_(alive, np.arange(max(0, step + 1 - CONTEXT), step + 1))
+            window = {name: array[index] for name, array in history.items()}
+            logits = predict(model, window, np.ones(window["timesteps"].shape, bool))
+            actions = logits[:, -1].argmax(1).tolist()
+            history["actions"][alive, step, actions] = 1.0
+            for i, action in zip(alive, actions, strict=True):
+                current[i], reward, terminated, truncated, _ = envs[i].step(action)
+                achieved[i] += float(reward)
+                ended[i] = terminated or truncated
+            alive = alive[~ended[alive]]
+            tick(f"{len(alive)} of {size} still balance")
+            if not len(alive):
+                break
+    table = Table("asked", "achieved", "std", "lowest", "highest", title=f"{ENVIRONMENT} returns")
+    rows = []
+    for target, found in zip(recipe.targets, achieved.reshape(-1, recipe.episodes), strict=True):
+        numbers = [target, *map(float, (found.mean(), found.std(), found.min(), found.max()))]
+        table.add_row(*(f"{number:,.0f}" for number in numbers))
+        row = dict(zip(("target", "mean", "std"), numbers[:3], strict=True))
+        rows.append(row | {"episodes": recipe.episodes})
+    console.print(table)
+    return rows
+
+
+# --- 5. Files and clocks ------------------------------------------------------------------------
+
+
+def save(model: "DecisionTransformerModel", policy: dict, output: Path) -> None:
+    """Write config.json, model.safetensors and policy.json, each complete or not at all."""
+    part = output / ".part"
+    part.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(part)
+    (part / "policy.json").write_text(json.dumps(policy, indent=2, sort_keys=True) + "\n")
+    for name in ("model.safetensors", "config.json", "policy.json"):
+        (part / name).chmod(0o644)  # save_pretrained lets nobody else read the weights
+        (part / name).replace(output / name)
+    part.rmdir()
+
+
+@contextmanager
+def phase(name: str, total: int, minutes: dict[str, float]) -> Iterator[Callable[[str], None]]:
+    """Show a progress bar, yield what advances it, note down the minutes it took."""
+    start = time.perf_counter()
+    columns = ("{task.description:<10}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[note]}"), console=console) as bar:
+        task = bar.add_task(name, total=total, note="")
+        yield lambda note: bar.update(task, advance=1, note=note)
+    minutes[name] = round((time.perf_counter() - start) / 60, 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
