@@ -309,11 +309,18 @@ def inspect(
 
 
 @app.command()
-def models() -> None:
-    """List the presets."""
+def models(
+    dialects: Annotated[
+        bool, typer.Option("--dialects", help="List the dialects of checkpoints instead.")
+    ] = False,
+) -> None:
+    """List the presets, or the dialects of checkpoints that --model understands."""
     from dt_export import models, screen
 
-    screen.console().print(screen.preset_table(models.rows()))
+    if dialects:
+        screen.console().print(screen.dialect_table(models.dialects()))
+    else:
+        screen.console().print(screen.preset_table(models.presets()))
 
 
 @app.command()

@@ -30,6 +30,8 @@ class Facts:
     environment: str | None = None
     action_low: tuple[float, ...] | None = None
     action_high: tuple[float, ...] | None = None
+    action_scale: tuple[float, ...] | None = None  # raw action = network's * scale + offset
+    action_offset: tuple[float, ...] | None = None
     first_timestep: int | None = None  # the number of an episode's first timestep
 
     def over(self, other: "Facts") -> "Facts":

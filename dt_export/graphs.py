@@ -59,6 +59,8 @@ class PolicyGraph(nn.Module):
         self.std = _constant(self, "std", facts.state_std)
         self.tokens = _tokens(model)
         self.attentions = nn.ModuleList(_ScaledProjections(b, config) for b in model.blocks)
+        self.scale = _constant(self, "scale", facts.action_scale)
+        self.offset = _constant(self, "offset", facts.action_offset)
         unbounded = config.discrete or (config.action_tanh and _within(facts, config.action_scale))
         self.low = None if unbounded else _constant(self, "low", facts.action_low)
         self.high = None if unbounded else _constant(self, "high", facts.action_high)
@@ -76,6 +78,8 @@ class PolicyGraph(nn.Module):
             states = (states - self.mean) / self.std
         if returns_to_go is not None:
             returns_to_go = returns_to_go / self.return_scale
+        if self.scale is not None:
+            actions = (actions - self.offset) / self.scale
         real = token_mask(attention_mask, model.config.tokens_per_step)
         tokens = self.tokens.embed(states, actions, returns_to_go, timesteps, real)
         hidden = self.last_hidden(tokens[:, :-1], real[:, :-1])  # [B, H]
@@ -98,6 +102,9 @@ class PolicyGraph(nn.Module):
         return model.ln_f(block.after_attention(x, block.attn.proj(attended)))
 
     def bound(self, action: Tensor) -> Tensor:
+        """The raw action, within its bounds."""
+        if self.scale is not None:
+            action = action * self.scale + self.offset
         if self.low is not None:
             action = torch.maximum(action, self.low)
         return action if self.high is None else torch.minimum(action, self.high)
@@ -208,6 +215,8 @@ def _constant(module: nn.Module, name: str, values: tuple[float, ...] | None) ->
 
 def _within(facts: Facts, bound: float) -> bool:
     """Whether the bounds are no tighter than tanh's own."""
+    if facts.action_scale is not None:
+        return False
     lows, highs = facts.action_low or (-bound,), facts.action_high or (bound,)
     return all(low <= -bound for low in lows) and all(high >= bound for high in highs)
 

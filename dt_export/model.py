@@ -50,7 +50,7 @@ class ModelConfig:
 
     # Tokens
     state_encoder: tuple[tuple[Any, ...], ...] = ()  # layers; none for one linear map
-    frames: bool = False  # states are uint8 images
+    frame_scale: float | None = None  # states are uint8 images, divided by this
     index_actions: bool = False  # actions come in as indices and are looked up, not multiplied
     returns: bool = True  # False: behaviour cloning, two tokens a timestep
     token_activation: str | None = None  # what every embedding goes through
@@ -81,6 +81,10 @@ class ModelConfig:
         return math.prod(self.state_shape)
 
     @property
+    def frames(self) -> bool:
+        return self.frame_scale is not None
+
+    @property
     def head_size(self) -> int:
         return self.hidden_size // self.n_head
 
@@ -109,17 +113,17 @@ class ModelOutput:
 
 
 class StateEncoder(nn.Module):
-    """Layers one after another, as the configuration lists them; frames are divided by 255."""
+    """Layers one after another, as the configuration lists them."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.frames = config.frames
+        self.frame_scale = config.frame_scale
         self.layers = nn.ModuleList(_layer(*layer) for layer in config.state_encoder)
 
     def forward(self, states: Tensor) -> Tensor:  # [B, T, ...] -> [B, T, H]
         x = states.flatten(0, 1)
-        if self.frames:
-            x = x.to(torch.float32) / 255.0
+        if self.frame_scale is not None:
+            x = x.to(torch.float32) / self.frame_scale
         for layer in self.layers:
             x = layer(x)
         return x.unflatten(0, states.shape[:2])

@@ -1,4 +1,4 @@
-"""What ``dt-export models`` lists."""
+"""What ``dt-export models`` lists: presets, and the dialects that ``--model`` understands."""
 
 import json
 
@@ -6,16 +6,23 @@ from dt_export.facts import SIDECAR
 from dt_export.presets import BUNDLED, PRESETS, Preset
 
 
-def rows() -> list[tuple[str, str, str, str]]:
+def presets() -> list[tuple[str, str, str, str]]:
     """(name, environment, target returns, where its weights are) of each preset."""
-    return [_row(name, preset) for name, preset in PRESETS.items()]
+    return [_preset(name, preset) for name, preset in PRESETS.items()]
+
+
+def dialects() -> list[tuple[str, str, str]]:
+    """(name, what it is recognised by, flags that may be needed) of each dialect."""
+    from dt_export.checkpoints import DIALECTS
+
+    return [(name, d.LOOKED_FOR, d.FLAGS) for name, d in DIALECTS.items()]
 
 
 def bundled_present(name: str) -> bool:
     return (BUNDLED / name / "model.safetensors").is_file()
 
 
-def _row(name: str, preset: Preset) -> tuple[str, str, str, str]:
+def _preset(name: str, preset: Preset) -> tuple[str, str, str, str]:
     environment, targets = preset.facts.environment, preset.facts.target_returns
     where = f"hub: {preset.source}"
     if preset.bundled:

@@ -101,7 +101,31 @@ def read_file(path: Path) -> Any:
                 f"{path} ({size} bytes) is truncated or not safetensors: {error}; "
                 "download or save it again"
             ) from None
-    return read_torch(path)
+    with path.open("rb") as file:
+        plain_pickle = file.read(2) == b"\x80\x04"  # torch writes zip files or protocol 2
+    return read_plain_pickle(path) if plain_pickle else read_torch(path)
+
+
+class _Plain(pickle.Unpickler):
+    """Reads containers, numbers, strings and bytes, and refuses a pickle that names more."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+
+def read_plain_pickle(path: Path) -> Any:
+    """d3rlpy's ``.d3``: a plain dict whose ``torch`` are the bytes of a PyTorch file."""
+    try:
+        with path.open("rb") as file:
+            document = _Plain(file).load()
+    except pickle.UnpicklingError as error:
+        raise _would_run_code(path, str(error)) from None
+    except (EOFError, ValueError, IndexError, KeyError) as error:
+        raise CheckpointError(f"{path} is truncated or no plain pickle: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("torch"), bytes):
+        raise CheckpointError(f"{path} is a pickle, but not one that d3rlpy writes")
+    inner = read_torch(io.BytesIO(document.pop("torch")))
+    return document | inner if isinstance(inner, dict) else document
 
 
 def read_torch(path: Path | io.BytesIO) -> Any:
@@ -116,15 +140,19 @@ def read_torch(path: Path | io.BytesIO) -> Any:
     except pickle.UnpicklingError as error:
         if "Weights only load failed" not in str(error):
             raise CheckpointError(f"{path} is truncated or no PyTorch file: {error}") from None
-        raise CheckpointError(
-            f"{path} is refused: reading it would run code it carries ({_culprit(error)}). "
-            "Where you trust it, load it there and save the weights alone: "
-            "torch.save(model.state_dict(), 'weights.pt'), "
-            "or safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
-        ) from None
+        raise _would_run_code(path, _culprit(error)) from None
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, AssertionError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path} is truncated or no PyTorch file: {first}") from None
+
+
+def _would_run_code(path: Path | io.BytesIO, culprit: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is refused: reading it would run code it carries ({culprit}). "
+        "Where you trust it, load it there and save the weights alone: "
+        "torch.save(model.state_dict(), 'weights.pt'), "
+        "or safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+    )
 
 
 def _culprit(error: Exception) -> str:

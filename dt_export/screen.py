@@ -189,6 +189,13 @@ def preset_table(rows: list[tuple[str, str, str, str]]) -> RenderableType:
     return table
 
 
+def dialect_table(rows: list[tuple[str, str, str]]) -> RenderableType:
+    table = _table("dialect", "recognised by", "flags that may be needed")
+    for name, looked_for, flags in rows:
+        table.add_row(Text(name, style="bold", no_wrap=True), looked_for, flags)
+    return table
+
+
 def doctor_table(rows: list[tuple[str, str, str]]) -> RenderableType:
     table = _table("what", "found", "to get it")
     for what, found, remedy in rows:

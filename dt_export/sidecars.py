@@ -72,6 +72,14 @@ def beside(directory: Path) -> Facts:
     return found
 
 
+def says_discrete(directory: Path, flag: bool | None) -> bool:
+    """Whether actions are choices: what the flag says, else policy.json's ``discrete``."""
+    sidecar = directory / SIDECAR
+    if flag is not None or not sidecar.is_file():
+        return bool(flag)
+    return reading.read_json(sidecar).get("discrete") is True
+
+
 def _from_sidecar(document: dict[str, Any]) -> Facts:
     known = {f.name: document[f.name] for f in fields(Facts) if document.get(f.name) is not None}
     for key in ("state_mean", "state_std", "target_returns", "action_low", "action_high"):

@@ -6,10 +6,11 @@ from pathlib import Path
 from dt_runtime.contract import Source
 
 from dt_export import reading, sidecars
-from dt_export.checkpoints import atari, corl, huggingface, kzl, min_dt, online_dt
+from dt_export.checkpoints import atari, corl, d3rlpy, huggingface, kzl, min_dt, online_dt
 from dt_export.checkpoints.checkpoint import Checkpoint, Found
 from dt_export.checkpoints.contents import Contents, read
 from dt_export.checkpoints.locate import locate
+from dt_export.checkpoints.settings import FLAGS, contradict
 from dt_export.errors import CheckpointError
 from dt_export.facts import (
     DEFAULT_CONTEXT_LENGTH,
@@ -26,6 +27,7 @@ DIALECTS = {
     "kzl": kzl,
     "corl": corl,
     "min-dt": min_dt,
+    "d3rlpy": d3rlpy,
     "atari": atari,
 }
 
@@ -49,6 +51,8 @@ def load(
     located = locate(model, overrides.revision)
     dialect, found = _find(located.path, overrides)
 
+    for field in FLAGS:  # also those that this dialect has no use for
+        contradict(overrides, field, getattr(found.model.config, field), f"dialect {dialect}")
     beside = sidecars.beside(found.file.parent)
     facts = flags.over(beside).over(found.facts).over(located.facts).over(fallback or Facts())
     config = found.model.config

@@ -22,6 +22,7 @@ from dt_export.model import DecisionTransformer, ModelConfig
 SIGNATURE = ("global_pos_emb", "pos_emb", "state_encoder.0.weight", "action_embeddings.0.weight")
 DEAD = r"tok_emb\.weight|blocks\.\d+\.attn\.mask"
 LOOKED_FOR = "a minGPT state dict with global_pos_emb and state_encoder.0.weight"
+FLAGS = "--n-head --no-returns --target-return"
 FRAME = (84, 84)
 # Layers with weights in the original's Sequential encoder, which is ours but for its last tanh.
 LAYERS = (0, 2, 4, 7)
@@ -60,7 +61,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
         max_ep_len=weights.size(tensors, "global_pos_emb", 1, file),
         activation=settings.activation("gelu", stated="gelu"),
         state_encoder=_encoder(tensors, hidden, file),
-        frames=True,
+        frame_scale=255.0,
         index_actions=True,
         returns=returns,
         token_activation="tanh",

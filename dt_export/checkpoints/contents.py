@@ -11,7 +11,7 @@ from dt_export.errors import CheckpointError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".d3")
 # Where training programs keep the state dict inside a larger dict.
-NESTED = ("model_state_dict", "model_state", "state_dict", "model")
+NESTED = ("model_state_dict", "model_state", "state_dict", "model", "transformer")
 PARALLEL = "module."  # what DataParallel puts before every name
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dt_export import reading
+from dt_export import reading, sidecars
 from dt_export.checkpoints import gpt2, weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
 from dt_export.checkpoints.settings import Settings
@@ -27,6 +27,7 @@ DEAD = (
     r"|encoder\.h\.\d+\.attn\.(bias|masked_bias)"
 )
 LOOKED_FOR = "a directory with config.json of model_type decision_transformer and model.safetensors"
+FLAGS = "--stats --return-scale --target-return --discrete"
 
 
 def detect(path: Path) -> bool:
@@ -76,9 +77,10 @@ def _config(file: Path, overrides: Overrides) -> ModelConfig:
             f"{file}: activation_function is {activation!r}, expected one of "
             f"{', '.join(ACTIVATIONS)}"
         )
-    settings, discrete = Settings(overrides, str(file)), bool(overrides.discrete)
+    settings = Settings(overrides, str(file))
+    discrete = sidecars.says_discrete(file.parent, overrides.discrete)
     if discrete and document.get("action_tanh", True):
-        raise UsageError(f"--discrete needs logits, but {file} has action_tanh: is it discrete?")
+        raise UsageError(f"discrete actions need logits, but {file} says action_tanh")
     return ModelConfig(
         state_shape=(document["state_dim"],),
         act_dim=document["act_dim"],

@@ -4,6 +4,7 @@ Its users save ``model.state_dict()``, so the file has shapes and nothing else. 
 facts: gym/decision_transformer/models/decision_transformer.py and gym/experiment.py.
 """
 
+from dt_export import sidecars
 from dt_export.checkpoints import gpt2, weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
 from dt_export.checkpoints.contents import Contents
@@ -19,6 +20,7 @@ SIGNATURE = (
 )
 DEAD = r"transformer\.(wte|wpe)\.weight|transformer\.h\.\d+\.attn\.(bias|masked_bias)"
 LOOKED_FOR = "a state dict with transformer.h.0.attn.c_attn.weight and embed_timestep.weight"
+FLAGS = "--n-head --activation --no-action-tanh --discrete --context-length --stats --return-scale"
 
 
 def detect(contents: Contents) -> bool:
@@ -30,7 +32,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     tensors, file = contents.tensors, contents.file
     settings = Settings(overrides, file.name)
     sizes = gpt2.sizes(tensors, ENCODER, file)
-    discrete = bool(overrides.discrete)
+    discrete = sidecars.says_discrete(contents.directory, overrides.discrete)
     config = ModelConfig(
         **sizes,
         n_head=settings.heads(sizes["hidden_size"], default=1),

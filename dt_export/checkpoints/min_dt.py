@@ -17,6 +17,7 @@ from dt_export.model import DecisionTransformer, ModelConfig
 SIGNATURE = ("transformer.0.attention.q_net.weight", "embed_rtg.weight", "predict_rtg.weight")
 DEAD = r"transformer\.\d+\.attention\.mask"
 LOOKED_FOR = "a state dict with transformer.0.attention.q_net.weight and embed_rtg.weight"
+FLAGS = "--n-head --no-action-tanh --stats --return-scale"
 
 
 def detect(contents: Contents) -> bool:

@@ -15,6 +15,15 @@ FLAGS = {
 }
 
 
+def contradict(overrides: Overrides, field: str, value: Any, where: str) -> None:
+    """Raise UsageError if a flag says something else than ``where`` does."""
+    flag = getattr(overrides, field)
+    if flag is not None and flag != value:
+        raise UsageError(
+            f"{FLAGS[field]} says {_word(flag)}, but {where} says {_word(value)}: drop the flag"
+        )
+
+
 class Settings:
     """Settles one fact after another and keeps notes of what had to be assumed."""
 
@@ -28,12 +37,7 @@ class Settings:
         Raises:
             UsageError: it contradicts.
         """
-        flag = getattr(self.overrides, field)
-        if flag is not None and flag != value:
-            raise UsageError(
-                f"{FLAGS[field]} says {_word(flag)}, but {self.where} says {_word(value)}: "
-                "drop the flag"
-            )
+        contradict(self.overrides, field, value, self.where)
         return value
 
     def assumed(self, field: str, default: Any) -> Any:

@@ -44,7 +44,7 @@ def build(
     used = [name for theirs in names.values() for name in _several(theirs)]
     _refuse_missing(tensors, used, file)
     _refuse_leftovers(tensors, used, dead, file)
-    parameters = dict(model.named_parameters())
+    parameters = model.state_dict()  # buffers too; its tensors are the model's own
     with torch.no_grad():
         for ours, theirs in names.items():
             parts, several = [], _several(theirs)

@@ -48,6 +48,8 @@ def contract_of(
             config.act_dim,
             low=facts.action_low,
             high=facts.action_high,
+            scale=facts.action_scale,
+            offset=facts.action_offset,
         ),
         context_length=facts.context_length,
         max_ep_len=config.max_ep_len - facts.first_timestep,

@@ -97,5 +97,7 @@ def _actions(
     if action.kind == "discrete":
         indices = rng.integers(0, action.size, window)
         return indices if dtype == "int64" else np.eye(action.size)[indices]
-    scale = 1.0 if action.high is None else np.abs(action.high)
-    return scale * rng.uniform(-1.0, 1.0, (*window, action.size))
+    drawn = rng.uniform(-1.0, 1.0, (*window, action.size))
+    if contract.graph == "policy" and action.scale is not None:
+        return drawn * action.scale + action.offset
+    return drawn if action.high is None else drawn * np.abs(action.high)

@@ -137,6 +137,8 @@ def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[st
         "state std": (contract.state.std, facts.state_std),
         "action low": (contract.action.low, facts.action_low),
         "action high": (contract.action.high, facts.action_high),
+        "action scale": (contract.action.scale, facts.action_scale),
+        "action offset": (contract.action.offset, facts.action_offset),
     }
     return tuple(
         f"{name}: the artifact's contract says {_short(seen)}, the checkpoint says {_short(due)}"

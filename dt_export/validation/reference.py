@@ -31,9 +31,8 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
         raise UsageError(f"--reference is {name!r}, expected one of {', '.join(REFERENCES)}")
     forward = _eager(checkpoint) if name == "eager" else _transformers(checkpoint, contract)
     facts, config = checkpoint.facts, checkpoint.model.config
-    mean, std = (
-        None if v is None else torch.tensor(v) for v in (facts.state_mean, facts.state_std)
-    )
+    statistics = (facts.state_mean, facts.state_std, facts.action_scale, facts.action_offset)
+    mean, std, scale, offset = (None if v is None else torch.tensor(v) for v in statistics)
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
@@ -42,6 +41,8 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
                 tensors["states"] = (tensors["states"] - mean) / std
             if config.returns:
                 tensors["returns_to_go"] = tensors["returns_to_go"] / facts.return_scale
+            if facts.action_scale is not None:
+                tensors["actions"] = (tensors["actions"] - offset) / scale
             if config.discrete and not config.index_actions:
                 tensors["actions"] = F.one_hot(tensors["actions"], config.act_dim).float()
         with torch.no_grad():
@@ -49,6 +50,8 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
         if contract.graph == "policy":
             last = {k: v[:, -1].numpy() for k, v in out.items() if k in (*GAUSSIAN, "action_preds")}
             last["logits"] = last["action"] = last["action_preds"]
+            if facts.action_scale is not None:
+                last["action"] = last["action"] * scale.numpy() + offset.numpy()
             if facts.action_low is not None or facts.action_high is not None:
                 bounded = np.clip(last["action"], facts.action_low, facts.action_high)
                 last["action"] = bounded.astype(np.float32)

@@ -118,6 +118,13 @@ def test_models(cli):
     assert "edbeeching/decision-transformer-gym-walker2d-expert" in out
 
 
+def test_dialects(cli):
+    code, out, _ = cli("models", "--dialects")
+    assert code == 0
+    for dialect in ("huggingface", "kzl", "online-dt", "corl", "min-dt", "d3rlpy", "atari"):
+        assert dialect in out
+
+
 def test_doctor(cli):
     code, out, _ = cli("doctor")
     assert code == 0

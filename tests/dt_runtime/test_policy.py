@@ -5,9 +5,14 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from checkpoints_made_here import save_hugging_face
 from dt_runtime import OnnxEngine, Policy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from dt_export.checkpoints import load
+from dt_export.exporting import export
+from dt_export.facts import Overrides
 
 STATE, ACTION, SCALE, CONTEXT, MAX_EP_LEN = 5, 2, 100.0, 6, 40
 
@@ -277,3 +282,121 @@ def test_an_episode_longer_than_the_table_warns_once(policy_file):
 def test_batch_size_below_one(policy_file, size):
     with pytest.raises(ValueError, match=f"batch_size is {size}"):
         Policy(policy_file, batch_size=size)
+
+
+@pytest.fixture(scope="module")
+def discrete_files(tmp_path_factory):
+    """Both graphs of a Hugging Face policy with four choices, whose sequence takes one-hot."""
+    folder = tmp_path_factory.mktemp("discrete")
+    path = save_hugging_face(folder / "ck", seed=5, act_dim=4, action_tanh=False)
+    checkpoint = load(str(path), Overrides(discrete=True, context_length=CONTEXT))
+    for graph in ("policy", "sequence"):
+        export(checkpoint, "onnx", folder / f"{graph}.onnx", graph=graph)
+    return folder
+
+
+def choices(path, steps=12, **options):
+    policy = Policy(path, **options)
+    policy.reset(100.0)
+    rng, rewards, taken = np.random.default_rng(0), None, []
+    rows = options.get("batch_size", 1)
+    for _ in range(steps):
+        observations = rng.normal(0, 3, (rows, STATE) if rows > 1 else STATE)
+        taken.append(policy.act(observations, rewards))
+        rewards = np.zeros(rows) if rows > 1 else 0.0
+    return np.array(taken)
+
+
+def test_discrete_actions_are_indices_in_either_graph(discrete_files):
+    policy, sequence = (choices(discrete_files / f"{g}.onnx") for g in ("policy", "sequence"))
+    assert policy.dtype.kind == "i" and policy.shape == (12,)
+    assert set(policy) <= {0, 1, 2, 3} and len(set(policy)) > 1
+    assert np.array_equal(policy, sequence)
+    assert choices(discrete_files / "policy.onnx", batch_size=3).shape == (12, 3)
+
+
+def test_sampling_has_a_temperature_and_a_seed(discrete_files):
+    path = discrete_files / "policy.onnx"
+    first, again = (choices(path, 60, temperature=1.0, seed=1) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, choices(path, 60, temperature=1.0, seed=2))
+    cold = choices(path, 60, temperature=1e-6, seed=3)
+    assert np.array_equal(cold, choices(path, 60))  # next to no noise is greedy
+
+
+@pytest.mark.parametrize(
+    ("applied", "words"),
+    ((4, "applied_action holds 4, expected 0 to 3"), (0.5, "expected integers from 0 to 3")),
+)
+def test_applied_choices_are_checked(discrete_files, applied, words):
+    policy = Policy(discrete_files / "policy.onnx")
+    policy.reset(1.0)
+    policy.act(np.zeros(STATE))
+    with pytest.raises(ValueError, match=words):
+        policy.act(np.zeros(STATE), 0.0, applied_action=applied)
+    policy.act(np.zeros(STATE), 0.0, applied_action=3)
+
+
+def test_temperature_belongs_to_discrete_policies(policy_file, discrete_files):
+    with pytest.raises(ValueError, match="belongs to discrete policies"):
+        Policy(policy_file, temperature=1.0)
+    with pytest.raises(ValueError, match="temperature is 0"):
+        Policy(discrete_files / "policy.onnx", temperature=0.0)
+
+
+@pytest.fixture(scope="module", params=("reward_conditioned", "naive"))
+def atari_file(request, tmp_path_factory):
+    from oracles import atari
+
+    folder = tmp_path_factory.mktemp("atari")
+    options = atari.Options(model_type=request.param)
+    weights = atari.state_dict(np.random.default_rng(0), options)
+    returns = request.param == "reward_conditioned"
+    file = atari.save(folder, weights, options)
+    checkpoint = load(str(file), Overrides(n_head=2, returns=returns))
+    export(checkpoint, "onnx", folder / "policy.onnx", validate=False)
+    return folder / "policy.onnx", weights, options, returns
+
+
+def test_frames_in_closed_loop_are_the_oracle_s(atari_file):
+    """uint8 frames, integer actions, one global timestep, and a first step without an action."""
+    from oracles import atari
+
+    path, weights, options, returns = atari_file
+    rng, policy = np.random.default_rng(2), Policy(path)
+    policy.reset(90.0 if returns else None)
+    frames, actions, left, reward = [], [], [], None
+    for step in range(options.context + 2):
+        frames.append(rng.integers(0, 256, (4, 84, 84), dtype=np.uint8))
+        left.append(left[-1] - reward if left else 90.0)
+        window = slice(max(0, step + 1 - options.context), None)
+        known = np.array([*actions, 0])[window]
+        due = atari.forward(
+            weights,
+            options,
+            states=np.array(frames)[window][None],
+            actions=known[None],
+            returns_to_go=np.array(left)[window][None, :, None],
+            timesteps=np.arange(step + 1)[window][None],
+            attention_mask=np.ones((1, len(known)), np.int64),
+        )["action_preds"][0, -1]
+        action = policy.act(frames[-1], reward)
+        assert action == due.argmax()
+        actions.append(action)
+        reward = float(rng.integers(0, 3))
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    (
+        (np.zeros((4, 84, 84)), "observation has float64, expected integers from 0 to 255"),
+        (np.full((4, 84, 84), 256), "observation holds 256, expected 0 to 255"),
+        (np.full((4, 84, 84), -1), "observation holds -1"),
+        (np.zeros((84, 84, 4), np.uint8), r"expected \(4, 84, 84\)"),
+    ),
+)
+def test_frames_are_bytes(atari_file, frame, words):
+    policy = Policy(atari_file[0])
+    policy.reset(1.0)
+    with pytest.raises(ValueError, match=words):
+        policy.act(frame)

@@ -47,13 +47,18 @@ class StateSpec:
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """The action. ``low`` and ``high`` are the bounds of each component, null for none."""
+    """The action. ``low`` and ``high`` are the raw bounds of each component, null for none.
+
+    Where the network counts in other units, raw = network's * ``scale`` + ``offset``.
+    """
 
     kind: str  # continuous | discrete
     size: int
     names: tuple[str, ...] | None = None
     low: tuple[float, ...] | None = None
     high: tuple[float, ...] | None = None
+    scale: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

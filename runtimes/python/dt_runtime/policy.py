@@ -83,6 +83,8 @@ class Policy:
         self._mean = _array(state.mean, state.shape) if bare else None
         self._std = _array(state.std, state.shape) if bare else None
         self._scale = contract.return_scale if bare else 1.0
+        self._action_scale = _array(action.scale, (action.size,)) if bare else None
+        self._action_offset = _array(action.offset, (action.size,)) if bare else None
         self._low = _array(action.low, (action.size,)) if bare else None
         self._high = _array(action.high, (action.size,)) if bare else None
 
@@ -166,8 +168,7 @@ class Policy:
             raise RuntimeError(f"act before reset: call reset() first (rows {rows})")
         rewards = self._rewards(reward)
         if applied_action is not None:
-            actions = self._applied(applied_action)
-            self._window.set_last_actions(actions)
+            self._remember(self._applied(applied_action))
 
         self._returns_to_go -= rewards
         self._window.push(states, self._returns_to_go / self._scale, self._timesteps())
@@ -176,7 +177,7 @@ class Policy:
         run = self._runs.get(length) or self._bind(length)
         run()
         actions = self._choose(self._outputs[length])
-        self._window.set_last_actions(actions)
+        self._remember(actions)
         return actions[0] if self.batch_size == 1 else actions
 
     def _choose(self, output: np.ndarray) -> np.ndarray:
@@ -187,11 +188,20 @@ class Policy:
             # The maximum of logits plus Gumbel noise is a draw from their softmax.
             return (output / self._temperature + self._rng.gumbel(size=output.shape)).argmax(axis=1)
         actions = output.copy()
+        if self._action_scale is not None:
+            actions *= self._action_scale
+            actions += self._action_offset
         if self._low is not None:
             np.maximum(actions, self._low, out=actions)
         if self._high is not None:
             np.minimum(actions, self._high, out=actions)
         return actions
+
+    def _remember(self, actions: np.ndarray) -> None:
+        """Put the actions of the newest timestep into the window, in the network's units."""
+        if self._action_scale is not None:
+            actions = (actions - self._action_offset) / self._action_scale
+        self._window.set_last_actions(actions)
 
     def _bind(self, length: int) -> Callable[[], None]:
         """A run on the window's own memory at this length; made once a length."""
