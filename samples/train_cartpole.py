@@ -12,13 +12,11 @@ Nothing is downloaded. The program
 4. asks it for several returns and measures what it achieves;
 5. saves the checkpoint as transformers does, with a policy.json of what inference needs.
 
-Copy it as a start for your own discrete environment: steps 3 to 5 know nothing of poles.
+Copy it as a start for your own discrete environment: from step 3 on nothing knows of poles.
 """
 
 import argparse
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -35,10 +33,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-# Where cores are shared, threads of torch that spin while they wait slow each other down tenfold.
-# torch reads this when it is imported: below, in the functions that need it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported below where needed, so that --help and Ctrl-C answer at once
     import torch
     from transformers import DecisionTransformerModel
 
@@ -62,9 +57,9 @@ class Recipe:
     elite: int = 6  # the best of them, which the next iteration starts from
     leans: int = 60  # ways to lean, from upright to the greatest
     greatest_lean: float = 0.35  # this much is a fall within about 15 steps
-    randomness: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)  # shares of actions left to chance
-    repeats: int = 2  # episodes per lean and randomness
-    updates: int = 3000
+    noises: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3)  # shares of actions left to chance
+    repeats: int = 2  # episodes per lean and noise
+    updates: int = 2000
     batch_size: int = 64
     learning_rate: float = 1e-3
     targets: tuple[float, ...] = (500.0, 400.0, 300.0, 200.0, 100.0)
@@ -75,9 +70,7 @@ QUICK = Recipe(iterations=2, candidates=8, leans=4, updates=30, batch_size=8, ep
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description="Train a Decision Transformer on CartPole-v1 from nothing but gymnasium.",
-    )
+    parser = argparse.ArgumentParser(description="Train a Decision Transformer on CartPole-v1.")
     add = parser.add_argument
     add("--output", type=Path, metavar="DIR", help="checkpoint folder (default: cartpole)")
     add("--seed", type=int, default=Recipe.seed, help="default: %(default)s")
@@ -87,14 +80,12 @@ def main() -> int:
     recipe = replace(QUICK if flags.quick else Recipe(), seed=flags.seed)
     # A proof that it runs must not replace a checkpoint that somebody trained.
     output = flags.output or Path("cartpole-quick" if flags.quick else "cartpole")
-    # A polite kill stops as cleanly as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         make(recipe, output)
     except KeyboardInterrupt:
-        console.print(f"Stopped; {output} is as it was before.", soft_wrap=True)
+        console.print("Stopped; nothing was saved.")
         return 130
-    except (OSError, ValueError) as error:
+    except OSError as error:
         console.print(f"Error: {error}", style="red", soft_wrap=True)
         return 1
     return 0
@@ -102,9 +93,18 @@ def main() -> int:
 
 def make(recipe: Recipe, output: Path) -> None:
     """Collect, train, evaluate, save."""
-    output.mkdir(parents=True, exist_ok=True)  # what cannot be written should fail at once
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()  # for the bar of saving, which takes no time
+    output.mkdir(parents=True, exist_ok=True)  # if it cannot be written, fail now
     minutes: dict[str, float] = {}
     data = collect(recipe, search(recipe, minutes), minutes)
+    returns = data["returns"][data["timesteps"] == 0]
+    dataset = {"episodes": len(returns), "transitions": len(data["returns"])}
+    for name in ("min", "mean", "max"):
+        dataset[f"return_{name}"] = round(float(getattr(returns, name)()), 1)
+    facts = ", ".join(f"{key} {value:,.0f}" for key, value in dataset.items())
+    console.print(f"Dataset: {facts}", soft_wrap=True)
     mean, std = data["states"].mean(0, dtype=float), data["states"].std(0, dtype=float) + 1e-6
     model = train(recipe, data, mean, std, minutes)
     policy = {
@@ -118,7 +118,7 @@ def make(recipe: Recipe, output: Path) -> None:
         "training": {
             "recipe": "samples/train_cartpole.py",
             "seed": recipe.seed,
-            "dataset": {},
+            "dataset": dataset,
             "updates": recipe.updates,
             "batch_size": recipe.batch_size,
             "evaluation": evaluate(recipe, model, mean, std, minutes),
@@ -128,9 +128,6 @@ def make(recipe: Recipe, output: Path) -> None:
     }
     save(model, policy, output)
     console.print(f"Saved {output} after {sum(minutes.values()):.1f} minutes.", soft_wrap=True)
-
-
-# --- 1. A policy that balances ------------------------------------------------------------------
 
 
 def search(recipe: Recipe, minutes: dict[str, float]) -> np.ndarray:
@@ -156,11 +153,8 @@ def search(recipe: Recipe, minutes: dict[str, float]) -> np.ndarray:
     return mean / np.linalg.norm(mean)
 
 
-# --- 2. Episodes --------------------------------------------------------------------------------
-
-
-def play(env: gymnasium.Env, gains: np.ndarray, lean: float, randomness: float, seed: int) -> Arrays:
-    """Play one episode: push right where gains @ state + lean > 0, now and then at random.
+def play(env: gymnasium.Env, gains: np.ndarray, lean: float, noise: float, seed: int) -> Arrays:
+    """Play one episode: push right where gains @ state + lean > 0, a share of noise at random.
 
     A lean moves the balance point aside, so that the cart rolls off its track: the further, the
     sooner. Arrays (T, 4), (T,) and (T,) with T <= 500; the actions are those that were taken.
@@ -170,7 +164,7 @@ def play(env: gymnasium.Env, gains: np.ndarray, lean: float, randomness: float, 
     rows, terminated, truncated = [], False, False
     while not (terminated or truncated):
         action = int(gains @ state + lean > 0.0)
-        if rng.random() < randomness:
+        if rng.random() < noise:
             action = int(rng.integers(ACTIONS))
         following, reward, terminated, truncated, _ = env.step(action)
         rows.append((state, action, reward))
@@ -180,34 +174,27 @@ def play(env: gymnasium.Env, gains: np.ndarray, lean: float, randomness: float, 
 
 
 def collect(recipe: Recipe, gains: np.ndarray, minutes: dict[str, float]) -> Arrays:
-    """Play every lean with every randomness.
+    """Play every lean with every noise.
 
     Returns the episodes end to end, N steps in all: states (N, 4), one-hot actions (N, 2),
     returns_to_go (N,) raw, timesteps (N,) from 0, and the returns (N,) of the steps' episodes.
     """
     env = gymnasium.make(ENVIRONMENT)
+    first = 10_000 * (recipe.seed + 1)  # seeds of evaluation, 0 to 19, stay unseen
     leans = np.linspace(0.0, recipe.greatest_lean, recipe.leans)
-    cases = list(product(leans, recipe.randomness, range(recipe.repeats)))
+    cases = list(product(leans, recipe.noises, range(recipe.repeats)))
     columns: dict[str, list[np.ndarray]] = {}
     with phase("episodes", len(cases), minutes) as tick:
-        for number, (lean, randomness, _) in enumerate(cases):
-            # Seeds of evaluation, 0 to 19, are left out: it shall start where nothing was learnt.
-            episode = play(env, gains, lean, randomness, 10_000 * (recipe.seed + 1) + number)
+        for number, (lean, noise, _) in enumerate(cases):
+            episode = play(env, gains, lean, noise, first + number)
             to_go = np.cumsum(episode["rewards"][::-1])[::-1]
-            column = {
-                "states": episode["states"],
-                "actions": np.eye(ACTIONS, dtype=np.float32)[episode["actions"]],
-                "returns_to_go": to_go,
-                "timesteps": np.arange(len(to_go)),
-                "returns": np.full(len(to_go), to_go[0]),
-            }
-            for name, array in column.items():
+            episode["actions"] = np.eye(ACTIONS, dtype=np.float32)[episode["actions"]]
+            episode["timesteps"] = np.arange(len(to_go))
+            episode |= {"returns_to_go": to_go, "returns": np.full(len(to_go), to_go[0])}
+            for name, array in episode.items():
                 columns.setdefault(name, []).append(array)
             tick(f"return {to_go[0]:.0f}")
     return {name: np.concatenate(arrays) for name, arrays in columns.items()}
-
-
-# --- 3. Training --------------------------------------------------------------------------------
 
 
 def train(
@@ -223,8 +210,10 @@ def train(
 
     # Every 50 of return weigh the same, and so does every episode among them, short or long.
     starts = data["timesteps"] == 0
-    bins = (data["returns"] // 50).astype(int)
-    weights = 1.0 / (np.bincount(bins[starts])[bins] * data["returns"])
+    lengths = np.bincount(starts.cumsum() - 1)  # of episodes, (n,)
+    bins = (data["returns"][starts] // 50).astype(int)
+    bins -= bins.min()
+    weights = np.repeat(1.0 / (np.bincount(bins)[bins] * lengths), lengths)
     rng = np.random.default_rng(recipe.seed)
     size = (recipe.updates, recipe.batch_size)
     drawn = rng.choice(len(weights), size, p=weights / weights.sum())
@@ -236,6 +225,7 @@ def train(
     }
 
     torch.manual_seed(recipe.seed)
+    torch.set_num_threads(1)  # a model this small loses more to handing work out than it gains
     config = DecisionTransformerConfig(
         state_dim=STATE, act_dim=ACTIONS, hidden_size=64, n_layer=2, n_head=2,
         activation_function="relu", max_ep_len=HORIZON, n_positions=64,
@@ -245,7 +235,7 @@ def train(
     model = DecisionTransformerModel(config).train()
     optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=recipe.updates, pct_start=0.1
+        optimizer, recipe.learning_rate, recipe.updates, pct_start=0.1
     )
     average = float(np.log(ACTIONS))  # the loss of a guess
     with phase("training", recipe.updates, minutes) as tick:
@@ -277,9 +267,6 @@ def predict(model: "DecisionTransformerModel", window: Arrays, real: np.ndarray)
     tensors = {name: torch.from_numpy(array) for name, array in window.items()}
     mask = torch.from_numpy(real.astype(np.int64))
     return model(**tensors, attention_mask=mask).action_preds
-
-
-# --- 4. Evaluation ------------------------------------------------------------------------------
 
 
 def evaluate(
@@ -320,18 +307,13 @@ def evaluate(
             tick(f"{len(alive)} of {size} still balance")
             if not len(alive):
                 break
-    table = Table("asked", "achieved", "std", "lowest", "highest", title=f"{ENVIRONMENT} returns")
-    rows = []
+    table, rows = Table("asked", "achieved", "std", title=f"{ENVIRONMENT} returns"), []
     for target, found in zip(recipe.targets, achieved.reshape(-1, recipe.episodes), strict=True):
-        numbers = [target, *map(float, (found.mean(), found.std(), found.min(), found.max()))]
-        table.add_row(*(f"{number:,.0f}" for number in numbers))
-        row = dict(zip(("target", "mean", "std"), numbers[:3], strict=True))
+        row = {"target": target, "mean": float(found.mean()), "std": float(found.std())}
+        table.add_row(*(f"{number:.0f}" for number in row.values()))
         rows.append(row | {"episodes": recipe.episodes})
     console.print(table)
     return rows
-
-
-# --- 5. Files and clocks ------------------------------------------------------------------------
 
 
 def save(model: "DecisionTransformerModel", policy: dict, output: Path) -> None:
