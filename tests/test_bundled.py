@@ -1,0 +1,91 @@
+"""The bundled policy does what the README's table says, in the real simulator."""
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from dt_runtime import Policy, rollout
+
+from dt_export.checkpoints import load
+from dt_export.exporting import export
+from dt_export.presets import BUNDLED
+from dt_export.validation.reference import load_transformers
+
+FACTS = json.loads((BUNDLED / "hopper" / "policy.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def hopper_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hopper") / "hopper.onnx"
+    _, report = export(load("hopper"), "onnx", path)
+    assert report.passed
+    return path
+
+
+def test_the_preset_knows_everything():
+    checkpoint = load("hopper")
+    assert checkpoint.notes == checkpoint.warnings == ()
+    assert checkpoint.facts.environment == "Hopper-v5"
+    assert checkpoint.facts.target_returns[0] == max(checkpoint.facts.target_returns)
+    assert checkpoint.facts.action_high == (1.0,) * 3
+
+
+def test_transformers_reads_it_as_it_is():
+    model = load_transformers(BUNDLED / "hopper")
+    assert model.config.model_type == "decision_transformer"
+    document = (BUNDLED / "hopper" / "config.json").read_text()
+    assert "/" not in json.dumps({k: v for k, v in json.loads(document).items() if k != "note"})
+
+
+def test_recorded_returns_rise_with_the_target_and_are_near_it():
+    means = {e["target"]: e["mean"] for e in FACTS["training"]["evaluation"]}
+    top = FACTS["target_returns"][0]
+    assert all(e["episodes"] == 20 for e in FACTS["training"]["evaluation"])
+    assert means[800.0] < means[1600.0] < means[top]
+    assert means[top] >= 2600
+    for target in (800.0, 1600.0):
+        assert abs(means[target] - target) <= 0.35 * target
+
+
+@pytest.mark.slow
+def test_achieved_returns_are_the_recorded_ones(hopper_file):
+    """Whole episodes in Hopper-v5: near what was asked, and in order."""
+    policy, environment = Policy(hopper_file), gymnasium.make("Hopper-v5")
+    achieved = {}
+    for target in (800.0, 1600.0, FACTS["target_returns"][0]):
+        episodes = rollout(policy, environment, 2, target_return=target, seed=0)
+        achieved[target] = np.mean([episode.total_return for episode in episodes])
+    low, middle, top = achieved.values()
+    assert low < middle < top and top >= 2500
+    assert abs(low - 800) <= 0.35 * 800 and abs(middle - 1600) <= 0.35 * 1600
+
+
+def test_an_episode_is_transformers_own(hopper_file):
+    """The loop of the published examples around transformers' model, beside ours, step by step."""
+    model, environment = load_transformers(BUNDLED / "hopper"), gymnasium.make("Hopper-v5")
+    mean, std = np.float32(FACTS["state_mean"]), np.float32(FACTS["state_std"])
+    context, scale, target = FACTS["context_length"], FACTS["return_scale"], 1600.0
+    policy = Policy(hopper_file)
+    policy.reset(target)
+    observation, _ = environment.reset(seed=3)
+    states, actions, returns, reward = [], [], [target / scale], None
+    for step in range(120):
+        states.append((np.float32(observation) - mean) / std)
+        window = slice(max(0, step + 1 - context), step + 1)
+        inputs = dict(
+            states=np.array(states)[window],
+            actions=np.array([*actions, np.zeros(3)], np.float32)[window],
+            returns_to_go=np.array(returns, np.float32)[window, None],
+            timesteps=np.arange(step + 1)[window],
+            attention_mask=np.ones(step + 1, np.int64)[window],
+        )
+        with torch.no_grad():
+            out = model(**{name: torch.from_numpy(value)[None] for name, value in inputs.items()})
+        due = out.action_preds[0, -1].numpy()
+        action = policy.act(observation, reward)
+        assert np.abs(action - due).max() <= 1e-5
+        actions.append(due)
+        observation, reward, *_ = environment.step(due)
+        returns.append(returns[-1] - reward / scale)
