@@ -42,8 +42,11 @@ Output = Annotated[
     typer.Option("--output", "-o", help="Where to write.  [default: named after the model]"),
 ]
 Graph = Annotated[
-    Literal["policy", "sequence"],
-    typer.Option(help="policy: raw observations in, raw action out. sequence: the bare network."),
+    Literal["policy", "sequence", "backbone"],
+    typer.Option(
+        help="policy: raw observations in, raw action out. sequence: the bare network. backbone: "
+        "the transformer alone, with a cache."
+    ),
 ]
 Outputs = Annotated[
     str | None,
@@ -187,7 +190,7 @@ def _export(
     from dt_export.targets import TARGETS
 
     console = screen.console()
-    checkpoint = checkpoints.load(model, overrides)
+    checkpoint = checkpoints.load(model, overrides, backbone=graph == "backbone")
     console.print(screen.checkpoint_lines(checkpoint))
     if note := TARGETS[target].NOTE:
         console.print(f"note: {note}", style="dim")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dt_export import graphs, validation
+from dt_export.backbone import GRAPH, Backbone
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import CheckError, UsageError
 from dt_export.targets import TARGETS, Artifact, onnx
@@ -52,6 +53,8 @@ def export(
     path = path or default_path(checkpoint, target, graph)
     if path.suffix != writer.SUFFIX:
         raise UsageError(f"--output {path}: expected a file ending in {writer.SUFFIX}")
+    if (graph == GRAPH) != isinstance(checkpoint.model, Backbone):
+        raise UsageError(f"--graph {graph}: load the checkpoint with backbone={graph == GRAPH}")
     names = graphs.output_names(checkpoint.model.config, graph, outputs, sample)
     module = graphs.build(checkpoint, graph, names)
     with _atomic(path) as temporary:

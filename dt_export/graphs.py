@@ -3,6 +3,7 @@
 - ``sequence``: the network as it was trained, a drop-in for transformers' DecisionTransformerModel.
 - ``policy``: raw observations and raw returns-to-go in, the last raw action out (or the logits of
   a discrete one), nothing that this action does not need.
+- ``backbone``: the transformer alone, with a cache of keys and values (see backbone.py).
 """
 
 import copy
@@ -11,13 +12,14 @@ import torch
 from dt_runtime.contract import Axis, TensorSpec
 from torch import Tensor, nn
 
+from dt_export import backbone
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
 from dt_export.model import Block, DecisionTransformer, ModelConfig, causal_mask, token_mask
 
 BATCH, SEQUENCE = "batch", "sequence"
-GRAPHS = ("policy", "sequence")
+GRAPHS = ("policy", "sequence", backbone.GRAPH)
 EXTRA_OUTPUTS = ("last_hidden_state", "hidden_states", "attentions")
 GAUSSIAN = ("mu", "log_std")
 
@@ -228,6 +230,8 @@ def build(checkpoint: Checkpoint, graph: str, names: tuple[str, ...] | None = No
     the default of ``output_names``.
     """
     model = checkpoint.model
+    if graph == backbone.GRAPH:
+        return model
     names = names or output_names(model.config, graph)
     if graph == "policy":
         module: nn.Module = PolicyGraph(model, checkpoint.facts, names)
@@ -238,6 +242,8 @@ def build(checkpoint: Checkpoint, graph: str, names: tuple[str, ...] | None = No
 
 def input_specs(config: ModelConfig, graph: str) -> tuple[TensorSpec, ...]:
     """What goes in. A policy takes discrete actions as indices, whatever the network was fed."""
+    if graph == backbone.GRAPH:
+        return backbone.input_specs(config)
     window: tuple[Axis, ...] = (BATCH, SEQUENCE)
     states = "uint8" if config.frames else "float32"
     by_index = config.index_actions or (config.discrete and graph == "policy")
@@ -254,6 +260,8 @@ def input_specs(config: ModelConfig, graph: str) -> tuple[TensorSpec, ...]:
 
 def output_specs(config: ModelConfig, graph: str, names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
     """What comes out under these names."""
+    if graph == backbone.GRAPH:
+        return backbone.output_specs(config)
     hidden, layers, heads, size = config.hidden_size, config.n_layer, config.n_head, config.act_dim
     tokens = token_axis(config)
     actions: tuple[Axis, ...] = (BATCH, size) if graph == "policy" else (BATCH, SEQUENCE, size)
@@ -290,9 +298,11 @@ def output_names(
     if sample and not config.stochastic:
         raise UsageError("--sample needs a stochastic head (online-dt), and this model has none")
     gaussian = GAUSSIAN if sample else ()
+    if graph != "sequence" and outputs:
+        raise UsageError(f"--outputs belongs to --graph sequence, not to {graph}")
+    if graph == backbone.GRAPH:
+        return backbone.OUTPUTS
     if graph == "policy":
-        if outputs:
-            raise UsageError("--outputs belongs to --graph sequence; a policy puts out its action")
         return ("logits" if config.discrete else "action", *gaussian)
     has = {"state_preds": config.predicts_state, "return_preds": config.predicts_return}
     predictions = ("state_preds", "action_preds", "return_preds")

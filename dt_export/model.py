@@ -245,10 +245,18 @@ class Attention(nn.Module):
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        def heads(y: Tensor) -> Tensor:  # [B, L, H] -> [B, N, L, D]
-            return y.unflatten(2, (self.n_head, -1)).transpose(1, 2)
+        return self.attend(*self.project(x), mask)
 
-        query, key, value = (heads(y) for y in self.qkv(x).chunk(3, dim=-1))
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value by head: [B, L, H] -> three of [B, N, L, D]."""
+        query, key, value = (
+            y.unflatten(2, (self.n_head, -1)).transpose(1, 2) for y in self.qkv(x).chunk(3, dim=-1)
+        )
+        return query, key, value
+
+    def attend(
+        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
         scores = query @ key.transpose(2, 3) * self.scale + mask  # [B, N, L, L]
         weights = scores.softmax(dim=-1)
         return self.proj((weights @ value).transpose(1, 2).flatten(2)), weights

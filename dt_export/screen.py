@@ -41,12 +41,17 @@ def _table(*columns: str, right: Iterable[str] = (), title: str | None = None) -
 
 def checkpoint_lines(checkpoint: Checkpoint) -> RenderableType:
     config, facts = checkpoint.model.config, checkpoint.facts
+    around = f"{facts.context_length} positions"
+    if config.act_dim:  # a backbone alone has neither states nor actions
+        around = (
+            f"state {config.state_dim}, action {config.act_dim}, K {facts.context_length}, "
+            f"return scale {facts.return_scale:g}"
+        )
     head = Text.assemble(
         (checkpoint.name, "bold"),
         f"  {checkpoint.dialect}, {_count(config.n_layer, 'layer')}, "
-        f"{_count(config.n_head, 'head')}, "
-        f"hidden {config.hidden_size}, {config.activation}; state {config.state_dim}, "
-        f"action {config.act_dim}, K {facts.context_length}, return scale {facts.return_scale:g}",
+        f"{_count(config.n_head, 'head')}, hidden {config.hidden_size}, {config.activation}; ",
+        around,
     )
     notes = [Text(f"note: {note}", style="dim") for note in checkpoint.notes]
     loud = [Text(f"warning: {warning}", style="yellow") for warning in checkpoint.warnings]
@@ -95,7 +100,7 @@ def exported(artifact: Artifact, report: Report | None, model: str) -> Renderabl
     lines = [Text.assemble("wrote ", (str(path), "bold"), f"  {_size(artifact.size)}")]
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
     commands = [f"dt-export validate {path} --model {model}", f"dt-export inspect {path}"]
-    if contract.producer.get("target") == "onnx":
+    if contract.producer.get("target") == "onnx" and contract.graph != "backbone":
         commands.insert(0, f"dt-export run {path} --env {contract.environment or 'ENV'}")
     lines += [Text("next:"), *(Text(f"  {command}", style="cyan") for command in commands)]
     return Group(*lines)

@@ -9,7 +9,7 @@ from dt_export import reading, sidecars
 from dt_export.checkpoints import atari, corl, d3rlpy, huggingface, kzl, min_dt, online_dt
 from dt_export.checkpoints.checkpoint import Checkpoint, Found
 from dt_export.checkpoints.contents import Contents, read
-from dt_export.checkpoints.locate import locate
+from dt_export.checkpoints.locate import Located, locate
 from dt_export.checkpoints.settings import FLAGS, contradict
 from dt_export.errors import CheckpointError
 from dt_export.facts import (
@@ -35,12 +35,16 @@ __all__ = ["DIALECTS", "Checkpoint", "Facts", "Overrides", "load"]
 
 
 def load(
-    model: str, overrides: Overrides | None = None, fallback: Facts | None = None
+    model: str,
+    overrides: Overrides | None = None,
+    fallback: Facts | None = None,
+    backbone: bool = False,
 ) -> Checkpoint:
     """Load a checkpoint: a preset's name, a local path, or a Hugging Face id.
 
     Facts come from ``overrides`` (flags), then from files beside the weights, then from the
     preset, then from ``fallback``, then from defaults, which are named in the checkpoint's notes.
+    With ``backbone`` the model is the transformer alone (dialect ``huggingface``).
 
     Raises:
         CheckpointError: not found, not readable, not understood; the message says which.
@@ -49,6 +53,8 @@ def load(
     overrides = overrides or Overrides()
     flags = sidecars.from_flags(overrides)
     located = locate(model, overrides.revision)
+    if backbone:
+        return _backbone(located, overrides)
     dialect, found = _find(located.path, overrides)
 
     for field in FLAGS:  # also those that this dialect has no use for
@@ -67,6 +73,20 @@ def load(
         source=Source(located.model, located.revision, reading.sha256(found.file)),
         notes=found.notes + notes,
         warnings=warnings,
+    )
+
+
+def _backbone(located: Located, overrides: Overrides) -> Checkpoint:
+    if not huggingface.detect(located.path):
+        raise CheckpointError(
+            f"--graph backbone reads the dialect huggingface ({huggingface.LOOKED_FOR}), and "
+            f"{located.path} is none"
+        )
+    found = huggingface.load_backbone(located.path, overrides)
+    source = Source(located.model, located.revision, reading.sha256(found.file))
+    facts = Facts(context_length=found.model.positions, return_scale=1.0, first_timestep=0)
+    return Checkpoint(
+        located.name, located.path, "huggingface", found.model, facts, source, found.notes
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dt_runtime.contract import Source
 
+from dt_export.backbone import Backbone
 from dt_export.facts import Facts
 from dt_export.model import DecisionTransformer, ModelConfig
 
@@ -13,7 +14,7 @@ from dt_export.model import DecisionTransformer, ModelConfig
 class Found:
     """What a dialect found in the files it read."""
 
-    model: DecisionTransformer  # float32, CPU, eval
+    model: DecisionTransformer | Backbone  # float32, CPU, eval
     facts: Facts
     file: Path  # the one that held the weights
     notes: tuple[str, ...] = ()
@@ -26,7 +27,7 @@ class Checkpoint:
     name: str  # a short name to call files after
     path: Path  # where its files are on this machine
     dialect: str
-    model: DecisionTransformer
+    model: DecisionTransformer | Backbone
     facts: Facts
     source: Source
     notes: tuple[str, ...] = ()  # for the user: conversions and assumed defaults

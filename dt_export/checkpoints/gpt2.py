@@ -14,18 +14,24 @@ def names(n_layer: int, encoder: str, action: str = "predict_action.0") -> dict[
     found = {}
     for part in ("embed_return", "embed_state", "embed_action", "embed_ln"):
         found |= linear(f"tokens.{part}", part)
+    found |= blocks(n_layer, f"{encoder}.")
+    found |= linear("predict_state", "predict_state")
+    found |= linear("predict_action", action)
+    return found | linear("predict_return", "predict_return")
+
+
+def blocks(n_layer: int, prefix: str) -> dict[str, Names]:
+    """Our parameters of the blocks and the last norm to theirs."""
+    found = linear("ln_f", f"{prefix}ln_f")
     for i in range(n_layer):
-        ours, theirs = f"blocks.{i}", f"{encoder}.h.{i}"
+        ours, theirs = f"blocks.{i}", f"{prefix}h.{i}"
         found |= linear(f"{ours}.ln_1", f"{theirs}.ln_1")
         found |= linear(f"{ours}.attn.qkv", f"{theirs}.attn.c_attn")
         found |= linear(f"{ours}.attn.proj", f"{theirs}.attn.c_proj")
         found |= linear(f"{ours}.ln_2", f"{theirs}.ln_2")
         found |= linear(f"{ours}.fc", f"{theirs}.mlp.c_fc")
         found |= linear(f"{ours}.proj", f"{theirs}.mlp.c_proj")
-    found |= linear("ln_f", f"{encoder}.ln_f")
-    found |= linear("predict_state", "predict_state")
-    found |= linear("predict_action", action)
-    return found | linear("predict_return", "predict_return")
+    return found
 
 
 def transposed(tensors: Mapping[str, Tensor]) -> set[str]:

@@ -4,16 +4,18 @@ Source of the facts: transformers, models/decision_transformer/modeling_decision
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from dt_export import reading, sidecars
+from dt_export.backbone import Backbone
 from dt_export.checkpoints import gpt2, weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
 from dt_export.checkpoints.settings import Settings
 from dt_export.errors import CheckpointError, UsageError
-from dt_export.facts import Overrides
+from dt_export.facts import Facts, Overrides
 from dt_export.model import ACTIVATIONS, DecisionTransformer, ModelConfig
 
 MODEL_TYPE = "decision_transformer"
@@ -48,10 +50,7 @@ def load(path: Path, overrides: Overrides) -> Found:
         UsageError: a flag contradicts config.json.
     """
     config = _config(path / "config.json", overrides)
-    file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
-    if file is None:
-        raise CheckpointError(f"{path} has config.json but neither {' nor '.join(WEIGHTS)}")
-    tensors, notes = reading.float32(reading.read_state_dict(file))
+    file, tensors, notes = _weights(path)
     names = gpt2.names(config.n_layer, ENCODER)
     names |= {"tokens.embed_timestep.weight": "embed_timestep.weight"}
     model = weights.build(
@@ -59,6 +58,35 @@ def load(path: Path, overrides: Overrides) -> Found:
         transposed=gpt2.transposed(tensors),
     )  # fmt: skip
     return Found(model, symmetric_bounds(config), file, notes=tuple(notes))
+
+
+def load_backbone(path: Path, overrides: Overrides) -> Found:
+    """Read the transformer alone, from its own checkpoint or out of a whole Decision Transformer.
+
+    Raises: as ``load`` does.
+    """
+    config = _config(path / "config.json", overrides)
+    file, tensors, notes = _weights(path)
+    whole = any(name.startswith(f"{ENCODER}.") for name in tensors)
+    prefix = f"{ENCODER}." if whole else ""
+    names = gpt2.blocks(config.n_layer, prefix) | {"wpe.weight": f"{prefix}wpe.weight"}
+    rows = weights.size(tensors, f"{prefix}wpe.weight", 0, file)
+    config = replace(config, state_shape=(), act_dim=0, max_ep_len=rows)
+    # Of a whole model everything but the blocks is left aside.
+    rest = rf"(?!{ENCODER}\.h\.).*" if whole else r"wte\.weight"
+    buffers = r"(encoder\.)?h\.\d+\.(crossattention\..*|ln_cross_attn\..*|attn\.(masked_)?bias)"
+    dead = f"{rest}|{buffers}"
+    model = weights.build(
+        Backbone(config, rows), tensors, names, file, dead=dead, transposed=gpt2.transposed(tensors)
+    )
+    return Found(model, Facts(), file, notes=tuple(notes))
+
+
+def _weights(path: Path) -> tuple[Path, dict[str, Tensor], list[str]]:
+    file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
+    if file is None:
+        raise CheckpointError(f"{path} has config.json but neither {' nor '.join(WEIGHTS)}")
+    return file, *reading.float32(reading.read_state_dict(file))
 
 
 def _config(file: Path, overrides: Overrides) -> ModelConfig:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from dt_runtime.contract import ActionSpec, Contract, StateSpec
 
-from dt_export import __version__
+from dt_export import __version__, backbone
 from dt_export.checkpoints import Checkpoint
 from dt_export.graphs import BATCH, SEQUENCE, input_specs, output_specs
 
@@ -64,14 +64,20 @@ def contract_of(
     )
 
 
-def example_inputs(
-    contract: Contract, batch: int = 2, sequence: int = 3
-) -> tuple[torch.Tensor, ...]:
+EXAMPLE_SIZES = {
+    BATCH: 2,
+    SEQUENCE: 3,
+    backbone.TOKENS: 3,
+    backbone.PAST: 5,
+    backbone.TOTAL: 8,
+}
+
+
+def example_inputs(contract: Contract) -> tuple[torch.Tensor, ...]:
     """Inputs to trace with. Sizes of 1 would be taken for constants, so they are larger."""
-    sizes = {BATCH: batch, SEQUENCE: sequence}
     tensors = []
     for spec in contract.inputs:
         make = torch.ones if spec.name == "attention_mask" else torch.zeros
-        shape = [sizes.get(axis, axis) for axis in spec.shape]
+        shape = [EXAMPLE_SIZES.get(axis, axis) for axis in spec.shape]
         tensors.append(make(shape, dtype=getattr(torch, spec.dtype)))
     return tuple(tensors)

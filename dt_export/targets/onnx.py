@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -18,6 +19,7 @@ from dt_runtime.engine import OnnxEngine
 from torch import nn
 
 from dt_export import __version__
+from dt_export.backbone import GRAPH
 from dt_export.errors import UsageError
 from dt_export.graphs import BATCH, SEQUENCE
 from dt_export.targets.artifact import Opened, example_inputs
@@ -37,7 +39,6 @@ def trace(module: nn.Module, contract: Contract, opset: int) -> onnx.ModelProto:
     """
     if opset not in OPSETS:
         raise UsageError(f"--opset is {opset}, expected {OPSETS[0]} to {OPSETS[-1]}")
-    axes = {0: torch.export.Dim(BATCH), 1: torch.export.Dim(SEQUENCE)}
     inputs = example_inputs(contract)
     with _quiet():
         program = torch.onnx.export(
@@ -48,9 +49,10 @@ def trace(module: nn.Module, contract: Contract, opset: int) -> onnx.ModelProto:
             opset_version=opset,
             input_names=[spec.name for spec in contract.inputs],
             output_names=[spec.name for spec in contract.outputs],
-            dynamic_shapes=tuple(axes for _ in inputs),
+            dynamic_shapes=_dynamic_shapes(contract),
         )
     _anonymise(program.model)
+    _name_axes(program.model, contract)
     return ir.to_proto(program.model)
 
 
@@ -72,6 +74,34 @@ def write(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
 def read(path: Path, provider: str = "cpu") -> Opened:
     engine = OnnxEngine(path, provider)
     return Opened(engine.contract, engine.run, engine.provider)
+
+
+def _dynamic_shapes(contract: Contract) -> tuple[dict[int, Any], ...]:
+    """One entry an input. Axes with a name of their own keep it; sums are left to be found."""
+    named = {name: torch.export.Dim(name) for name in (BATCH, SEQUENCE)}
+    if contract.graph == GRAPH:  # "past + tokens" ties its axes to one another
+        named = {}
+    return tuple(
+        {
+            index: named.get(axis, torch.export.Dim.AUTO)
+            for index, axis in enumerate(spec.shape)
+            if isinstance(axis, str)
+        }
+        for spec in contract.inputs
+    )
+
+
+def _name_axes(model: ir.Model, contract: Contract) -> None:
+    """Give the axes of inputs and outputs the contract's names, also where export chose its own."""
+    pairs = ((model.graph.inputs, contract.inputs), (model.graph.outputs, contract.outputs))
+    for values, specs in pairs:
+        for value, spec in zip(values, specs, strict=True):
+            value.shape = ir.Shape(spec.shape)
+    if contract.graph == GRAPH:
+        for node in model.graph:
+            for value in node.outputs:
+                if not value.is_graph_output():
+                    value.shape = None
 
 
 def _anonymise(model: ir.Model) -> None:

@@ -8,9 +8,11 @@ import numpy as np
 import torch
 from dt_runtime.contract import Contract, TensorSpec, Validation
 
+from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint
 from dt_export.graphs import BATCH, SEQUENCE
 from dt_export.targets.artifact import Opened
+from dt_export.validation import backbone_cases
 from dt_export.validation.cases import Case, cases, inputs
 from dt_export.validation.reference import reference
 
@@ -93,10 +95,14 @@ def check(
     if _comparable(contract, checkpoint):
         run_reference = reference(checkpoint, contract, reference_name)
         rng = np.random.default_rng(seed)
-        todo = list(cases(contract, longer=checkpoint.model.config.window is None))
+        if contract.graph == GRAPH:
+            todo, draw = list(backbone_cases.cases(contract)), backbone_cases.inputs
+        else:
+            todo = list(cases(contract, longer=checkpoint.model.config.window is None))
+            draw = inputs
         with _one_thread():
             for done, case in enumerate(todo, start=1):
-                arrays = inputs(contract, case, rng)
+                arrays = draw(contract, case, rng)
                 comparisons += _compare(contract, case, arrays, opened, run_reference(arrays))
                 if on_case is not None:
                     on_case(done, len(todo))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from dt_runtime.contract import Contract
 from torch import Tensor
 
+from dt_export.backbone import GRAPH, OUTPUTS
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.graphs import GAUSSIAN
@@ -29,6 +30,8 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
     """
     if name not in REFERENCES:
         raise UsageError(f"--reference is {name!r}, expected one of {', '.join(REFERENCES)}")
+    if contract.graph == GRAPH:
+        return _backbone(checkpoint, name)
     forward = _eager(checkpoint) if name == "eager" else _transformers(checkpoint, contract)
     facts, config = checkpoint.facts, checkpoint.model.config
     statistics = (facts.state_mean, facts.state_std, facts.action_scale, facts.action_offset)
@@ -57,6 +60,18 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
                 last["action"] = bounded.astype(np.float32)
             return {spec.name: last[spec.name] for spec in contract.outputs}
         return {spec.name: out[spec.name].numpy() for spec in contract.outputs}
+
+    return run
+
+
+def _backbone(checkpoint: Checkpoint, name: str) -> Run:
+    if name != "eager":
+        raise UsageError("--reference transformers compares policies and sequences, no backbone")
+
+    def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        with torch.no_grad():
+            outputs = checkpoint.model(**{k: torch.from_numpy(v) for k, v in inputs.items()})
+        return {key: value.numpy() for key, value in zip(OUTPUTS, outputs, strict=True)}
 
     return run
 

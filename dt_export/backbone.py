@@ -1,0 +1,82 @@
+"""The transformer alone, with keys and values: transformers' DecisionTransformerGPT2Model.
+
+For those who embed their own tokens and keep their own cache. Unlike in the Decision Transformer,
+where every position is 0, the caller says which row of the position table a token gets.
+
+Shapes: B batch, L new tokens, P cached tokens, H hidden size, N heads, D = H / N.
+"""
+
+import torch
+from dt_runtime.contract import Axis, TensorSpec
+from torch import Tensor, nn
+
+from dt_export.model import Block, ModelConfig
+
+GRAPH = "backbone"
+BATCH, TOKENS, PAST, TOTAL = "batch", "tokens", "past", "past + tokens"
+OUTPUTS = ("last_hidden_state", "present_keys", "present_values")
+
+
+class Backbone(nn.Module):
+    """Blocks over embeddings; no cache is a cache of length 0."""
+
+    def __init__(self, config: ModelConfig, positions: int):
+        super().__init__()
+        self.config, self.positions = config, positions
+        self.wpe = nn.Embedding(positions, config.hidden_size)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
+        self.ln_f = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_epsilon)
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,  # [B, L, H]
+        attention_mask: Tensor,  # [B, P + L] int64, 1 for a real token and 0 for padding
+        position_ids: Tensor,  # [B, L] int64
+        past_keys: Tensor,  # [layers, B, N, P, D]
+        past_values: Tensor,  # [layers, B, N, P, D]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """last_hidden_state [B, L, H], present_keys and present_values [layers, B, N, P + L, D]."""
+        x = inputs_embeds + self.wpe(position_ids)
+        mask = cached_mask(attention_mask, inputs_embeds.shape[1], x.dtype)
+        keys, values = [], []
+        for layer, block in enumerate(self.blocks):
+            query, key, value = block.attn.project(block.attention_input(x))
+            keys.append(torch.cat((past_keys[layer], key), dim=2))
+            values.append(torch.cat((past_values[layer], value), dim=2))
+            attended, _ = block.attn.attend(query, keys[-1], values[-1], mask)
+            x = block.after_attention(x, attended)
+        return self.ln_f(x), torch.stack(keys), torch.stack(values)
+
+
+def cached_mask(attention_mask: Tensor, tokens: int, dtype: torch.dtype) -> Tensor:
+    """What is added to the scores of the newest ``tokens``: [B, 1, L, P + L].
+
+    A token sees the real ones before it, and always itself, so that padding stays finite.
+    """
+    total = attention_mask.shape[1]
+    key = torch.arange(total, device=attention_mask.device)
+    query = key[total - tokens :]
+    past = key[None, :] < query[:, None]  # [L, P + L]
+    itself = key[None, :] == query[:, None]
+    visible = (past & (attention_mask != 0)[:, None, :]) | itself
+    return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, float("-inf"))[:, None]
+
+
+def input_specs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    cache = (config.n_layer, BATCH, config.n_head, PAST, config.head_size)
+    return (
+        TensorSpec("inputs_embeds", "float32", (BATCH, TOKENS, config.hidden_size)),
+        TensorSpec("attention_mask", "int64", (BATCH, TOTAL)),
+        TensorSpec("position_ids", "int64", (BATCH, TOKENS)),
+        TensorSpec("past_keys", "float32", cache),
+        TensorSpec("past_values", "float32", cache),
+    )
+
+
+def output_specs(config: ModelConfig) -> tuple[TensorSpec, ...]:
+    cache: tuple[Axis, ...] = (config.n_layer, BATCH, config.n_head, TOTAL, config.head_size)
+    hidden: tuple[Axis, ...] = (BATCH, TOKENS, config.hidden_size)
+    shapes = (hidden, cache, cache)
+    return tuple(
+        TensorSpec(name, "float32", shape) for name, shape in zip(OUTPUTS, shapes, strict=True)
+    )
