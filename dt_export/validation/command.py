@@ -41,7 +41,8 @@ def prepare(
         target_returns=contract.target_returns or None,
         environment=contract.environment,
     )
-    return opened, checkpoints.load(model, overrides, fallback=known)
+    backbone = contract.graph == GRAPH
+    return opened, checkpoints.load(model, overrides, fallback=known, backbone=backbone)
 
 
 def validate(
