@@ -9,6 +9,7 @@ from pathlib import Path
 from dt_runtime.contract import Contract
 
 from dt_export import checkpoints
+from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint, Facts, Overrides
 from dt_export.errors import UsageError
 from dt_export.targets import Opened, open_artifact
