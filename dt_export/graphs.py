@@ -91,16 +91,17 @@ class PolicyGraph(nn.Module):
 
     def last_hidden(self, tokens: Tensor, real: Tensor) -> Tensor:
         """The last token after the last layer: [B, L, H] -> [B, H]."""
-        model, batch = self.model, tokens.shape[0]
+        model, (batch, length) = self.model, real.shape
         x = model.tokens.embed_ln(tokens.flatten(0, 1))  # [B * L, H]
         mask = causal_mask(real, x.dtype)
         for block, attention in zip(model.blocks[:-1], self.attentions[:-1], strict=True):
-            attended = attention(block.attention_input(x), mask, batch)
+            attended = attention(block.attention_input(x), mask, batch, length)
             x = block.after_attention(x, block.attn.proj(attended))
 
         block, attention = model.blocks[-1], self.attentions[-1]
-        attended = attention.last(block.attention_input(x), mask[:, :, -1:], batch)  # [B, H]
-        x = x.unflatten(0, (batch, -1))[:, -1]
+        last = mask[:, :, -1:]
+        attended = attention.last(block.attention_input(x), last, batch, length)  # [B, H]
+        x = x.view(batch, length, -1)[:, -1]
         return model.ln_f(block.after_attention(x, block.attn.proj(attended)))
 
     def bound(self, action: Tensor) -> Tensor:
@@ -137,20 +138,21 @@ class _ScaledProjections(nn.Module):
         self.key = _linear(weights[1], biases[1])
         self.value = _linear(weights[2], biases[2])
 
-    def heads(self, x: Tensor, batch: int) -> Tensor:  # [B * L, H] -> [B, N, L, D]
+    def heads(self, x: Tensor, batch: int, length: int) -> Tensor:  # [B * L, H] -> [B, N, L, D]
         if self.n_head == 1:
-            return x.unflatten(0, (batch, -1)).unsqueeze(1)
-        return x.view(batch, -1, self.n_head, x.shape[1] // self.n_head).transpose(1, 2)
+            return x.view(batch, 1, length, x.shape[1])
+        return x.view(batch, length, self.n_head, x.shape[1] // self.n_head).transpose(1, 2)
 
-    def forward(self, x: Tensor, mask: Tensor, batch: int) -> Tensor:
-        return self.attend(self.query(x), x, mask, batch)
+    def forward(self, x: Tensor, mask: Tensor, batch: int, length: int) -> Tensor:
+        return self.attend(self.heads(self.query(x), batch, length), x, mask, batch, length)
 
-    def last(self, x: Tensor, mask: Tensor, batch: int) -> Tensor:
+    def last(self, x: Tensor, mask: Tensor, batch: int, length: int) -> Tensor:
         """Only the last token of each row asks: [B * L, H] -> [B, H]."""
-        return self.attend(self.query(x.unflatten(0, (batch, -1))[:, -1]), x, mask, batch)
+        query = self.query(x.view(batch, length, -1)[:, -1])
+        return self.attend(self.heads(query, batch, 1), x, mask, batch, length)
 
-    def attend(self, query: Tensor, x: Tensor, mask: Tensor, batch: int) -> Tensor:
-        query, key, value = (self.heads(y, batch) for y in (query, self.key(x), self.value(x)))
+    def attend(self, query: Tensor, x: Tensor, mask: Tensor, batch: int, length: int) -> Tensor:
+        key, value = (self.heads(y, batch, length) for y in (self.key(x), self.value(x)))
         weights = (query @ key.transpose(2, 3) + mask).softmax(dim=-1)  # [B, N, queries, L]
         attended = weights @ value
         if self.n_head == 1:

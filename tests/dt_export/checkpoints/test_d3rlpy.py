@@ -63,7 +63,11 @@ VARIANTS = {
 }
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+# One worker for all tests of a variant: its files are made once.
+GROUPED = [pytest.param(name, marks=pytest.mark.xdist_group(f"d3rlpy {name}")) for name in VARIANTS]
+
+
+@pytest.fixture(scope="module", params=GROUPED)
 def case(request, tmp_path_factory):
     """(options, weights, checkpoint)"""
     options = VARIANTS[request.param]
@@ -114,15 +118,23 @@ def oracle_forward(case, inputs):
     return oracle.forward(weights, options, **inputs)["action_preds"]
 
 
-@pytest.mark.parametrize("target", ("onnx", "torchscript"))
-def test_sequence_equals_the_oracle(case, target, tmp_path):
-    options, _, checkpoint = case
+@pytest.fixture(scope="module")
+def files(case, tmp_path_factory):
+    """Both graphs in both targets, validated."""
+    folder = tmp_path_factory.mktemp("files")
+    for target, suffix in (("onnx", ".onnx"), ("torchscript", ".pt")):
+        for graph in ("policy", "sequence"):
+            _, report = export(case[2], target, folder / f"{graph}{suffix}", graph=graph)
+            assert report.passed
+    return folder
+
+
+@pytest.mark.parametrize("suffix", (".onnx", ".pt"))
+def test_sequence_equals_the_oracle(case, files, suffix):
+    options = case[0]
     if "standard" in options.reward_scaler["type"]:
         pytest.skip("its offset stands in a bias here: the policy test compares the whole")
-    path = tmp_path / {"onnx": "sequence.onnx", "torchscript": "sequence.pt"}[target]
-    _, report = export(checkpoint, target, path, graph="sequence")
-    assert report.passed
-    opened = open_artifact(path)
+    opened = open_artifact(files / f"sequence{suffix}")
     for batch, length, padding in shapes(options):
         inputs = windows(options, batch, length, padding)
         due = oracle_forward(case, inputs)[:, -length:]
@@ -133,11 +145,9 @@ def test_sequence_equals_the_oracle(case, target, tmp_path):
 
 
 @pytest.mark.parametrize("graph", ("policy", "sequence"))
-def test_the_closed_loop_is_its_stateful_wrapper(case, graph, tmp_path):
+def test_the_closed_loop_is_its_stateful_wrapper(case, files, graph):
     """Raw observations, rewards and actions, well past K and past max_timestep."""
-    options, weights, checkpoint = case
-    path = tmp_path / f"{graph}.onnx"
-    export(checkpoint, "onnx", path, graph=graph)
+    options, weights, _ = case
     rng, steps = np.random.default_rng(1), options.max_timestep + 4
     if len(options.observation_shape) == 3:
         observations = rng.integers(0, 256, (steps, *options.observation_shape), dtype=np.uint8)
@@ -145,7 +155,7 @@ def test_the_closed_loop_is_its_stateful_wrapper(case, graph, tmp_path):
         observations = rng.normal(0, 2, (steps, *options.observation_shape)).astype(np.float32)
     rewards = rng.normal(5, 3, steps)
     due, _ = oracle.rollout(weights, options, observations, rewards, 50.0)
-    policy = Policy(path)
+    policy = Policy(files / f"{graph}.onnx")
     policy.reset(50.0)
     reward = None
     for step in range(steps):
