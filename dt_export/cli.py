@@ -8,7 +8,7 @@ import typer
 
 from dt_export import __version__
 from dt_export.errors import CheckError, UsageError
-from dt_export.facts import Overrides
+from dt_export.facts import Overrides, as_flags
 from dt_export.presets import PRESETS
 
 app = typer.Typer(
@@ -207,7 +207,7 @@ def _export(
         raise
     if report is not None:
         console.print(screen.parity_table(report))
-    console.print(screen.exported(artifact, report, model))
+    console.print(screen.exported(artifact, report, model, as_flags(overrides)), soft_wrap=True)
 
 
 @app.command()

@@ -4,6 +4,7 @@ Four places may tell, the first that does wins: flags, files beside the weights,
 a default. A default that was needed is reported, never silent.
 """
 
+import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -55,6 +56,20 @@ class Overrides:
     target_return: float | None = None
     environment: str | None = None
     revision: str | None = None
+
+
+def as_flags(overrides: Overrides) -> str:
+    """The flags that ``validate`` needs to see the checkpoint as these overrides do."""
+    words = []
+    for name in ("context_length", "n_head", "activation", "stats", "return_scale", "revision"):
+        value = getattr(overrides, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
+    for name in ("action_tanh", "discrete", "returns"):
+        value = getattr(overrides, name)
+        if value is not None:
+            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
+    return " ".join(words)
 
 
 def check_sizes(facts: Facts, state_dim: int, act_dim: int) -> None:

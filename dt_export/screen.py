@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -94,15 +95,21 @@ def verdict(report: Report) -> Text:
     return Text(f"NOT equal to {against} (tolerance {report.tolerance:.0e}; {cases})", "bold red")
 
 
-def exported(artifact: Artifact, report: Report | None, model: str) -> RenderableType:
-    """What was written, and the exact next commands."""
+def exported(
+    artifact: Artifact, report: Report | None, model: str, flags: str = ""
+) -> RenderableType:
+    """What was written and the exact next commands; ``flags`` are those that describe the model."""
     path, contract = artifact.path, artifact.contract
     lines = [Text.assemble("wrote ", (str(path), "bold"), f"  {_size(artifact.size)}")]
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
-    commands = [f"dt-export validate {path} --model {model}", f"dt-export inspect {path}"]
+    validate = f"dt-export validate {path} --model {shlex.quote(model)} {flags}".rstrip()
+    commands = [validate, f"dt-export inspect {path}"]
     if contract.producer.get("target") == "onnx" and contract.graph != "backbone":
         commands.insert(0, f"dt-export run {path} --env {contract.environment or 'ENV'}")
-    lines += [Text("next:"), *(Text(f"  {command}", style="cyan") for command in commands)]
+    lines.append(Text("next:"))
+    lines += [
+        Text(f"  {command}", style="cyan", overflow="ignore", no_wrap=True) for command in commands
+    ]
     return Group(*lines)
 
 

@@ -30,7 +30,10 @@ def test_every_dialect_has_a_section():
 
 @pytest.mark.parametrize("dialect", SECTIONS)
 def test_the_command_of_each_dialect(dialect, tmp_path, monkeypatch, capsys):
-    """On a small checkpoint of the original's layout, at the path that the command names."""
+    """On a small checkpoint of the original's layout, at the path that the command names.
+
+    And then the command that the export prints: it must see the checkpoint as the export did.
+    """
     (command,) = re.findall(r"^dt-export (onnx .*)$", SECTIONS[dialect], re.M)
     monkeypatch.chdir(tmp_path)
     arguments = shlex.split(command)
@@ -51,3 +54,8 @@ def test_the_command_of_each_dialect(dialect, tmp_path, monkeypatch, capsys):
     assert done.value.code == 0, out
     assert "equal to eager PyTorch" in out
     assert "warning" not in out
+
+    (following,) = re.findall(r"^  dt-export (validate .*)$", out, re.M)
+    with pytest.raises(SystemExit) as done:
+        main(shlex.split(following))
+    assert done.value.code == 0, capsys.readouterr().out
