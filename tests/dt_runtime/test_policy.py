@@ -1,5 +1,6 @@
 """Policy in closed loop: exact windows, honest bookkeeping, clear refusals."""
 
+import dataclasses
 import warnings
 
 import numpy as np
@@ -234,8 +235,6 @@ def test_act_before_reset(policy_file):
 
 
 def test_reset_without_a_target(policy_file):
-    import dataclasses
-
     engine = OnnxEngine(policy_file)
     engine.contract = dataclasses.replace(engine.contract, target_returns=())
     policy = Policy(engine)
@@ -276,6 +275,14 @@ def test_an_episode_longer_than_the_table_warns_once(policy_file):
     assert "longer than max_ep_len 40" in str(warning.message)
     assert "stay at 39" in str(warning.message)
     assert warning.filename == __file__
+
+
+def test_a_sequence_without_actions(sequence_file):
+    engine = OnnxEngine(sequence_file)
+    kept = tuple(spec for spec in engine.contract.outputs if spec.name != "action_preds")
+    engine.contract = dataclasses.replace(engine.contract, outputs=kept)
+    with pytest.raises(ValueError, match="no action_preds"):
+        Policy(engine)
 
 
 @pytest.mark.parametrize("size", (0, -1))

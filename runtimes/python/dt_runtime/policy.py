@@ -30,7 +30,7 @@ class Policy:
 
     Raises:
         FileNotFoundError, ContractError, RuntimeError, ImportError: see ``OnnxEngine``.
-        ValueError: a batch size below 1, or a graph that this class cannot run.
+        ValueError: a batch size below 1, or a graph or outputs that this class cannot run.
 
     Example:
         >>> policy = Policy("hopper.onnx")
@@ -59,6 +59,12 @@ class Policy:
         if contract.graph not in GRAPHS:
             raise ValueError(
                 f"the artifact's graph is {contract.graph!r}, expected one of {GRAPHS}"
+            )
+        if contract.graph == "sequence" and "action_preds" not in {
+            s.name for s in contract.outputs
+        }:
+            raise ValueError(
+                "the artifact puts out no action_preds: export the sequence with that output"
             )
         if temperature is not None and contract.action.kind != "discrete":
             raise ValueError("temperature belongs to discrete policies, and this one is continuous")
