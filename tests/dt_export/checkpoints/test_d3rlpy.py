@@ -223,18 +223,29 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
     assert "executed" not in capsys.readouterr().out
 
 
-def test_d3rlpy_itself(tmp_path):
+@pytest.mark.filterwarnings("ignore:an episode is longer")
+@pytest.mark.parametrize("kind", ("continuous", "discrete", "frames"))
+def test_d3rlpy_itself(kind, tmp_path):
     """The original as oracle, where it is installed."""
     pytest.importorskip("d3rlpy")
     from oracles import d3rlpy_files
 
-    algo = d3rlpy_files.make_continuous(tmp_path / "model.d3")
-    export(load(str(tmp_path / "model.d3")), "onnx", tmp_path / "policy.onnx")
-    rng = np.random.default_rng(0)
-    observations, rewards = rng.normal(size=(12, 4)).astype(np.float32), rng.normal(size=12)
+    path, rng = tmp_path / "model.d3", np.random.default_rng(0)
+    observations = rng.normal(size=(12, 4)).astype(np.float32)
+    if kind == "continuous":
+        algo = d3rlpy_files.make_continuous(path)
+    else:
+        algo = d3rlpy_files.make_discrete(path, pixels=kind == "frames")
+    if kind == "frames":
+        observations = rng.integers(0, 256, (12, 2, 16, 16), dtype=np.uint8)
+    export(load(str(path)), "onnx", tmp_path / "policy.onnx")
+    rewards = rng.normal(size=12)
     due = d3rlpy_files.reference_rollout(algo, observations, rewards, 20.0)
     policy = Policy(tmp_path / "policy.onnx")
     policy.reset(20.0)
     for step in range(12):
         action = policy.act(observations[step], rewards[step - 1] if step else None)
-        assert_close(action, due[step])
+        if kind == "continuous":
+            assert_close(action, due[step])
+        else:
+            assert action == due[step]
