@@ -1,0 +1,30 @@
+"""The samples run end to end in their quick mode, and what they make can be exported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dt_export.checkpoints import load
+from dt_export.exporting import export
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("sample", "state", "discrete"), (("train_hopper", 11, False), ("train_cartpole", 4, True))
+)
+def test_quick_mode(sample, state, discrete, tmp_path):
+    command = [sys.executable, SAMPLES / f"{sample}.py", "--quick", "--output", tmp_path / "made"]
+    if sample == "train_hopper":
+        command += ["--work", tmp_path / "work"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checkpoint = load(str(tmp_path / "made"))
+    assert checkpoint.notes == checkpoint.warnings == ()
+    assert checkpoint.model.config.state_dim == state
+    assert checkpoint.model.config.discrete == discrete
+    _, report = export(checkpoint, "torchscript", tmp_path / "made.pt")
+    assert report.passed
