@@ -106,11 +106,15 @@ def read_file(path: Path) -> Any:
     return read_plain_pickle(path) if plain_pickle else read_torch(path)
 
 
+class _NamesCodeError(Exception):
+    """A pickle asks for something by name, which reading it would call."""
+
+
 class _Plain(pickle.Unpickler):
     """Reads containers, numbers, strings and bytes, and refuses a pickle that names more."""
 
     def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"{module}.{name}")
+        raise _NamesCodeError(f"{module}.{name}")
 
 
 def read_plain_pickle(path: Path) -> Any:
@@ -118,25 +122,27 @@ def read_plain_pickle(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             document = _Plain(file).load()
-    except pickle.UnpicklingError as error:
+    except _NamesCodeError as error:
         raise _would_run_code(path, str(error)) from None
-    except (EOFError, ValueError, IndexError, KeyError) as error:
+    except (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError) as error:
         raise CheckpointError(f"{path} is truncated or no plain pickle: {error}") from None
     if not isinstance(document, dict) or not isinstance(document.get("torch"), bytes):
         raise CheckpointError(f"{path} is a pickle, but not one that d3rlpy writes")
-    inner = read_torch(io.BytesIO(document.pop("torch")))
+    inner = read_torch(path, document.pop("torch"))
     return document | inner if isinstance(inner, dict) else document
 
 
-def read_torch(path: Path | io.BytesIO) -> Any:
+def read_torch(path: Path, content: bytes | None = None) -> Any:
     """Whatever ``torch.save`` wrote, as long as it is tensors, containers, numbers and strings.
 
-    NumPy's arrays and numbers are allowed too: statistics and random states come as such.
+    ``content`` is read instead of the file where it stands inside of another. NumPy's arrays and
+    numbers are allowed too: statistics and random states come as such.
     """
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY):
             warnings.simplefilter("ignore")  # about pickle protocols; what matters is raised
-            return torch.load(path, map_location="cpu", weights_only=True)
+            source = path if content is None else io.BytesIO(content)
+            return torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" not in str(error):
             raise CheckpointError(f"{path} is truncated or no PyTorch file: {error}") from None
@@ -146,7 +152,7 @@ def read_torch(path: Path | io.BytesIO) -> Any:
         raise CheckpointError(f"{path} is truncated or no PyTorch file: {first}") from None
 
 
-def _would_run_code(path: Path | io.BytesIO, culprit: str) -> CheckpointError:
+def _would_run_code(path: Path, culprit: str) -> CheckpointError:
     return CheckpointError(
         f"{path} is refused: reading it would run code it carries ({culprit}). "
         "Where you trust it, load it there and save the weights alone: "

@@ -11,7 +11,7 @@ from dt_export.checkpoints.checkpoint import Checkpoint, Found
 from dt_export.checkpoints.contents import Contents, read
 from dt_export.checkpoints.locate import Located, locate
 from dt_export.checkpoints.settings import FLAGS, contradict
-from dt_export.errors import CheckpointError
+from dt_export.errors import CheckpointError, UsageError
 from dt_export.facts import (
     DEFAULT_CONTEXT_LENGTH,
     DEFAULT_RETURN_SCALE,
@@ -59,6 +59,8 @@ def load(
 
     for field in FLAGS:  # also those that this dialect has no use for
         contradict(overrides, field, getattr(found.model.config, field), f"dialect {dialect}")
+    if found.model.config.discrete and found.model.config.action_tanh:
+        raise UsageError(f"discrete actions need logits, but {found.file} has action_tanh")
     beside = sidecars.beside(found.file.parent)
     facts = flags.over(beside).over(found.facts).over(located.facts).over(fallback or Facts())
     config = found.model.config

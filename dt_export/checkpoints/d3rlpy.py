@@ -28,6 +28,7 @@ LOOKED_FOR = "a .d3 file, or model.pt with _gpt2._transformer.0._attention._q.we
 FLAGS = "--target-return"
 TYPES = {"decision_transformer": False, "discrete_decision_transformer": True}
 ACTIVATIONS = ("relu", "gelu", "tanh", "swish", "none")
+NEEDED = ("context_size", "max_timestep", "num_heads", "activation_type", "position_encoding_type")
 BLOCK_EPSILON = 0.003
 FIRST_TIMESTEP = 1  # its stateful wrapper begins to count there
 OLDEST = (2, 8)  # before, padding was not masked: the same weights mean another policy
@@ -95,7 +96,10 @@ def _document(contents: Contents, notes: list[str]) -> dict[str, Any]:
     """The configuration, from inside a .d3 file or from params.json beside a bare model."""
     known, file = contents.document, contents.file
     if "config" in known:
-        document = json.loads(known["config"])
+        try:
+            document = json.loads(known["config"])
+        except (TypeError, json.JSONDecodeError) as error:
+            raise CheckpointError(f"{file}: its configuration is not JSON: {error}") from None
         version = tuple(int(n) for n in re.findall(r"\d+", str(known.get("version")))[:2])
         if version < OLDEST:
             raise CheckpointError(
@@ -114,6 +118,9 @@ def _document(contents: Contents, notes: list[str]) -> dict[str, Any]:
     kind = document["config"].get("type")
     if kind not in TYPES:
         raise CheckpointError(f"{file} holds d3rlpy's {kind!r}, expected one of {', '.join(TYPES)}")
+    for key in NEEDED:
+        if key not in document["config"].get("params", {}):
+            raise CheckpointError(f"{file}: the d3rlpy configuration has no parameter {key!r}")
     shape = document["observation_shape"]
     if not all(isinstance(axis, int) for axis in shape) or len(shape) not in (1, 3):
         raise CheckpointError(f"{file}: observation_shape is {shape}: vectors and images alone")

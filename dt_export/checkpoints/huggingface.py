@@ -14,7 +14,7 @@ from dt_export.backbone import Backbone
 from dt_export.checkpoints import gpt2, weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
 from dt_export.checkpoints.settings import Settings
-from dt_export.errors import CheckpointError, UsageError
+from dt_export.errors import CheckpointError
 from dt_export.facts import Facts, Overrides
 from dt_export.model import ACTIVATIONS, DecisionTransformer, ModelConfig
 
@@ -107,8 +107,6 @@ def _config(file: Path, overrides: Overrides) -> ModelConfig:
         )
     settings = Settings(overrides, str(file))
     discrete = sidecars.says_discrete(file.parent, overrides.discrete)
-    if discrete and document.get("action_tanh", True):
-        raise UsageError(f"discrete actions need logits, but {file} says action_tanh")
     return ModelConfig(
         state_shape=(document["state_dim"],),
         act_dim=document["act_dim"],

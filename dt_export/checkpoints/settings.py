@@ -45,11 +45,11 @@ class Settings:
         flag = getattr(self.overrides, field)
         if flag is not None:
             return flag
-        name = FLAGS[field]
-        if default is False:
-            name, default = name.replace("--", "--no-"), True
-        self.notes.append(f"assumed {name}" + ("" if default is True else f" {default}"))
-        return default if name == FLAGS[field] else False
+        shown = f"{FLAGS[field]} {default}"
+        if isinstance(default, bool):
+            shown = FLAGS[field] if default else FLAGS[field].replace("--", "--no-")
+        self.notes.append(f"assumed {shown}")
+        return default
 
     def heads(self, hidden_size: int, default: int, stated: int | None = None) -> int:
         """The number of heads, which must divide the hidden size."""
@@ -69,4 +69,6 @@ class Settings:
 
 
 def _word(value: Any) -> str:
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

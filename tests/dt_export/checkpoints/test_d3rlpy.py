@@ -3,6 +3,7 @@
 Where d3rlpy is installed (it asks for an older gymnasium than ours) it is the oracle too.
 """
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -209,9 +210,28 @@ def test_what_cannot_be_expressed_is_refused_by_name(tmp_path, change, words):
         load(str(oracle.save(tmp_path, weights, options)))
 
 
-def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
-    import pickle
+def test_a_truncated_file_is_named(tmp_path):
+    options = oracle.Options()
+    file = oracle.save(tmp_path, oracle.state_dict(np.random.default_rng(0), options), options)
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=rf"{file.name} is truncated"):
+        load(str(file))
 
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    (("{", "not JSON"), ("{}", "no key 'observation_shape'")),
+)
+def test_a_configuration_that_is_off_is_named(tmp_path, config, words):
+    options = oracle.Options()
+    file = oracle.save(tmp_path, oracle.state_dict(np.random.default_rng(0), options), options)
+    document = pickle.loads(file.read_bytes())
+    file.write_bytes(pickle.dumps(document | {"config": config}, protocol=4))
+    with pytest.raises(CheckpointError, match=words):
+        load(str(file))
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path, capsys):
     class RunsCode:
         def __reduce__(self):
             return (print, ("a checkpoint was executed",))

@@ -210,3 +210,8 @@ def test_discrete_actions_of_hugging_face(tmp_path):
     bounded = save_hugging_face(tmp_path / "bounded")
     with pytest.raises(UsageError, match="discrete actions need logits"):
         load(str(bounded), Overrides(discrete=True))
+
+
+def test_discrete_logits_do_not_go_through_tanh(tmp_path):
+    with pytest.raises(UsageError, match="discrete actions need logits"):
+        load(saved(tmp_path), Overrides(discrete=True, action_tanh=True))
