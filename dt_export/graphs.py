@@ -6,8 +6,6 @@
 - ``backbone``: the transformer alone, with a cache of keys and values (see backbone.py).
 """
 
-import copy
-
 import torch
 from dt_runtime.contract import Axis, TensorSpec
 from torch import Tensor, nn
@@ -16,7 +14,8 @@ from dt_export import backbone
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
-from dt_export.model import Block, DecisionTransformer, ModelConfig, causal_mask, token_mask
+from dt_export.folding import FoldedAttention, JointEmbedding, all_linear, by_index
+from dt_export.model import DecisionTransformer, ModelConfig, causal_mask, token_mask
 
 BATCH, SEQUENCE = "batch", "sequence"
 GRAPHS = ("policy", "sequence", backbone.GRAPH)
@@ -48,9 +47,9 @@ class PolicyGraph(nn.Module):
     """The last action of a window, exactly, for less work than the whole forward pass.
 
     What it saves: the state and return heads; the last action token, which nothing reads; in the
-    last layer everything but keys and values, save for the last state token. The attention scale
-    is folded into the query's weights, and three linear embeddings are one product. Tokens stay
-    two-dimensional, [B * L, H] without the last action token, so that a linear map is one Gemm.
+    last layer everything but what attention looks at, save for the last state token; and all that
+    folding.py folds. Tokens stay two-dimensional, [B * L, H] without the last action token, so
+    that a linear map is one Gemm.
     """
 
     def __init__(self, model: DecisionTransformer, facts: Facts, outputs: tuple[str, ...]):
@@ -59,8 +58,8 @@ class PolicyGraph(nn.Module):
         self.model, self.outputs, self.return_scale = model, outputs, facts.return_scale
         self.mean = _constant(self, "mean", facts.state_mean)
         self.std = _constant(self, "std", facts.state_std)
-        self.tokens = _tokens(model)
-        self.attentions = nn.ModuleList(_ScaledProjections(b, config) for b in model.blocks)
+        self.tokens = JointEmbedding(model) if all_linear(config) else by_index(model)
+        self.attentions = nn.ModuleList(FoldedAttention(b, config) for b in model.blocks)
         self.scale = _constant(self, "scale", facts.action_scale)
         self.offset = _constant(self, "offset", facts.action_offset)
         unbounded = config.discrete or (config.action_tanh and _within(facts, config.action_scale))
@@ -94,15 +93,23 @@ class PolicyGraph(nn.Module):
         model, (batch, length) = self.model, real.shape
         x = model.tokens.embed_ln(tokens.flatten(0, 1))  # [B * L, H]
         mask = causal_mask(real, x.dtype)
-        for block, attention in zip(model.blocks[:-1], self.attentions[:-1], strict=True):
-            attended = attention(block.attention_input(x), mask, batch, length)
-            x = block.after_attention(x, block.attn.proj(attended))
+        for layer, (block, attention) in enumerate(zip(model.blocks, self.attentions, strict=True)):
+            normed = block.attention_input(x)
+            memory = tuple(self.heads(y, batch, length) for y in attention.memory(normed))
+            if layer == model.config.n_layer - 1:  # nothing reads its other tokens
+                x, normed = (y.view(batch, length, -1)[:, -1] for y in (x, normed))
+                query = attention.split(attention.query(normed), 1)
+                mask = mask[:, :, -1:]
+            else:
+                query = self.heads(attention.query(normed), batch, length)
+            x = block.after_attention(x, attention.attend(query, memory, mask))
+        return model.ln_f(x)
 
-        block, attention = model.blocks[-1], self.attentions[-1]
-        last = mask[:, :, -1:]
-        attended = attention.last(block.attention_input(x), last, batch, length)  # [B, H]
-        x = x.view(batch, length, -1)[:, -1]
-        return model.ln_f(block.after_attention(x, block.attn.proj(attended)))
+    def heads(self, x: Tensor, batch: int, length: int) -> Tensor:  # [B * L, H] -> [B, N, L, D]
+        config = self.model.config
+        if config.n_head == 1:
+            return x.view(batch, 1, length, config.hidden_size)
+        return x.view(batch, length, config.n_head, config.head_size).transpose(1, 2)
 
     def bound(self, action: Tensor) -> Tensor:
         """The raw action, within its bounds."""
@@ -124,90 +131,6 @@ class WithoutReturns(nn.Module):
         self, states: Tensor, actions: Tensor, timesteps: Tensor, attention_mask: Tensor
     ) -> tuple[Tensor, ...]:
         return self.conditioned(states, actions, None, timesteps, attention_mask)
-
-
-class _ScaledProjections(nn.Module):
-    """A block's attention up to its output projection, with the scale inside the query."""
-
-    def __init__(self, block: Block, config: ModelConfig):
-        super().__init__()
-        self.n_head = config.n_head
-        weights, biases = block.attn.qkv.weight.chunk(3), block.attn.qkv.bias.chunk(3)
-        scale = block.attn.scale
-        self.query = _linear(weights[0] * scale, biases[0] * scale)
-        self.key = _linear(weights[1], biases[1])
-        self.value = _linear(weights[2], biases[2])
-
-    def heads(self, x: Tensor, batch: int, length: int) -> Tensor:  # [B * L, H] -> [B, N, L, D]
-        if self.n_head == 1:
-            return x.view(batch, 1, length, x.shape[1])
-        return x.view(batch, length, self.n_head, x.shape[1] // self.n_head).transpose(1, 2)
-
-    def forward(self, x: Tensor, mask: Tensor, batch: int, length: int) -> Tensor:
-        return self.attend(self.heads(self.query(x), batch, length), x, mask, batch, length)
-
-    def last(self, x: Tensor, mask: Tensor, batch: int, length: int) -> Tensor:
-        """Only the last token of each row asks: [B * L, H] -> [B, H]."""
-        query = self.query(x.view(batch, length, -1)[:, -1])
-        return self.attend(self.heads(query, batch, 1), x, mask, batch, length)
-
-    def attend(self, query: Tensor, x: Tensor, mask: Tensor, batch: int, length: int) -> Tensor:
-        key, value = (self.heads(y, batch, length) for y in (self.key(x), self.value(x)))
-        weights = (query @ key.transpose(2, 3) + mask).softmax(dim=-1)  # [B, N, queries, L]
-        attended = weights @ value
-        if self.n_head == 1:
-            return attended.flatten(0, 2)
-        return attended.transpose(1, 2).flatten(2).flatten(0, 1)  # [B * queries, H]
-
-
-class _JointEmbedding(nn.Module):
-    """Linear embeddings of return, state and action as one product, and the time added once."""
-
-    def __init__(self, model: DecisionTransformer):
-        super().__init__()
-        tokens = model.tokens
-        parts = (tokens.embed_return, tokens.embed_state, tokens.embed_action)
-        weight = torch.block_diag(*(part.weight for part in parts))
-        self.linear = _linear(weight, torch.cat([part.bias for part in parts]))
-        self.embed_timestep = tokens.embed_timestep
-
-    def embed(
-        self,
-        states: Tensor,
-        actions: Tensor,
-        returns_to_go: Tensor,
-        timesteps: Tensor,
-        real: Tensor,
-    ) -> Tensor:
-        inputs = torch.cat((returns_to_go, states, actions), dim=2)
-        x = self.linear(inputs.flatten(0, 1))  # [B * T, 3H]
-        x = x.unflatten(0, (inputs.shape[0], -1)).unflatten(2, (3, -1))  # [B, T, 3, H]
-        if self.embed_timestep is not None:
-            x = x + self.embed_timestep(timesteps).unsqueeze(2)
-        return x.flatten(1, 2)
-
-
-def _tokens(model: DecisionTransformer) -> nn.Module:
-    """The token embedding in the form that suits a policy: jointly, and with actions as indices."""
-    config = model.config
-    if config.discrete and not config.index_actions:
-        tokens = copy.deepcopy(model.tokens)
-        linear = tokens.embed_action
-        table = (linear.weight.T + linear.bias).detach()  # a one-hot product picks a row
-        tokens.embed_action = nn.Embedding.from_pretrained(table)
-        return tokens
-    plain = (
-        not config.state_encoder and config.token_activation is None and not config.index_actions
-    )
-    if plain and config.returns and config.positions in ("timestep", "none"):
-        return _JointEmbedding(model)
-    return model.tokens
-
-
-def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0])
-    linear.weight.data, linear.bias.data = weight.detach().clone(), bias.detach().clone()
-    return linear
 
 
 def _constant(module: nn.Module, name: str, values: tuple[float, ...] | None) -> Tensor | None:
