@@ -1,9 +1,9 @@
 """Weights rewritten so that the same numbers cost fewer products.
 
 Every rewriting here is exact in real numbers; sums are made in float64 and rounded once. What is
-folded: the attention scale into the query, three linear embeddings into one, and with a single
-head the query with the key and the value with the output projection. All dialects but online-dt
-and atari have a single head by default.
+folded: the attention scale into the query, three linear embeddings and the scales of their inputs
+into one, and with a single head the key into the query and the value into the output projection.
+Most published Decision Transformers have a single head.
 """
 
 import copy
@@ -11,6 +11,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from dt_export.facts import Facts
 from dt_export.model import Block, DecisionTransformer, ModelConfig
 
 
@@ -56,6 +57,10 @@ class FoldedAttention(nn.Module):
             return x.view(-1, 1, tokens, self.size)
         return x.view(-1, tokens, self.heads, self.size).transpose(1, 2)
 
+    def flat(self, x: Tensor) -> Tensor:
+        """Memory one head after another: [M, H] -> [M * N, D]."""
+        return x if self.single else x.reshape(-1, self.size)
+
     def attend(self, query: Tensor, memory: tuple[Tensor, ...], mask: Tensor) -> Tensor:
         """What is added to the residual: [R, N, Q, D], memory [R, N, L, D] -> [R * Q, H]."""
         key, value = memory[0], memory[-1]
@@ -67,30 +72,43 @@ class FoldedAttention(nn.Module):
 
 
 class JointEmbedding(nn.Module):
-    """Linear embeddings of return, state and action as one product, and the time added once."""
+    """Linear embeddings of raw inputs as one product, in the order of the tokens that is asked for.
 
-    def __init__(self, model: DecisionTransformer):
+    Standard deviations and scales are in the weights. Means are taken off first, as in training:
+    inside the bias they would cost digits where a mean is large beside its deviation.
+    """
+
+    def __init__(self, model: DecisionTransformer, facts: Facts, order: tuple[str, ...]):
         super().__init__()
-        tokens = model.tokens
-        parts = (tokens.embed_return, tokens.embed_state, tokens.embed_action)
-        weight = torch.block_diag(*(part.weight for part in parts))
-        self.linear = linear(weight, torch.cat([part.bias for part in parts]))
-        self.embed_timestep = tokens.embed_timestep
+        tokens, config = model.tokens, model.config
+        self.order = order
+        kinds = {
+            "return": (1, tokens.embed_return, None, (facts.return_scale,)),
+            "state": (config.state_dim, tokens.embed_state, facts.state_mean, facts.state_std),
+            "action": (
+                config.act_dim,
+                tokens.embed_action,
+                facts.action_offset,
+                facts.action_scale,
+            ),
+        }
+        weights, biases, offsets = [], [], []
+        for size, part, offset, scale in (kinds[name] for name in order):
+            scale = torch.tensor(scale or (1.0,) * size, dtype=torch.float64)
+            weights.append(part.weight.detach().double() / scale)
+            biases.append(part.bias.detach().double())
+            offsets.append(torch.tensor(offset or (0.0,) * size))
+        self.linear = linear(torch.block_diag(*weights), torch.cat(biases))
+        offset = torch.cat(offsets)
+        self.register_buffer("offset", offset if offset.any() else None)
 
-    def embed(
-        self,
-        states: Tensor,
-        actions: Tensor,
-        returns_to_go: Tensor,
-        timesteps: Tensor,
-        real: Tensor,
-    ) -> Tensor:
-        inputs = torch.cat((returns_to_go, states, actions), dim=2)
-        x = self.linear(inputs.flatten(0, 1))  # [B * T, 3H]
-        x = x.unflatten(0, (inputs.shape[0], -1)).unflatten(2, (3, -1))  # [B, T, 3, H]
-        if self.embed_timestep is not None:
-            x = x + self.embed_timestep(timesteps).unsqueeze(2)
-        return x.flatten(1, 2)
+    def forward(self, states: Tensor, actions: Tensor, returns_to_go: Tensor) -> Tensor:
+        """Any leading axes, M rows in all: -> [M, 3H]."""
+        given = {"return": returns_to_go, "state": states, "action": actions}
+        x = torch.cat([given[name] for name in self.order], dim=-1)
+        if self.offset is not None:
+            x = x - self.offset
+        return self.linear(x.flatten(0, -2))
 
 
 def all_linear(config: ModelConfig) -> bool:

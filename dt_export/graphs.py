@@ -3,6 +3,7 @@
 - ``sequence``: the network as it was trained, a drop-in for transformers' DecisionTransformerModel.
 - ``policy``: raw observations and raw returns-to-go in, the last raw action out (or the logits of
   a discrete one), nothing that this action does not need.
+- ``step``: the same for one new timestep against cached ones (see step.py).
 - ``backbone``: the transformer alone, with a cache of keys and values (see backbone.py).
 """
 
@@ -10,17 +11,19 @@ import torch
 from dt_runtime.contract import Axis, TensorSpec
 from torch import Tensor, nn
 
-from dt_export import backbone
+from dt_export import backbone, step
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
 from dt_export.folding import FoldedAttention, JointEmbedding, all_linear, by_index
 from dt_export.model import DecisionTransformer, ModelConfig, causal_mask, token_mask
+from dt_export.units import Head, Inward
 
 BATCH, SEQUENCE = "batch", "sequence"
-GRAPHS = ("policy", "sequence", backbone.GRAPH)
+GRAPHS = ("policy", step.GRAPH, "sequence", backbone.GRAPH)
 EXTRA_OUTPUTS = ("last_hidden_state", "hidden_states", "attentions")
 GAUSSIAN = ("mu", "log_std")
+TOKEN_ORDER = ("return", "state", "action")
 
 
 class SequenceGraph(nn.Module):
@@ -55,16 +58,11 @@ class PolicyGraph(nn.Module):
     def __init__(self, model: DecisionTransformer, facts: Facts, outputs: tuple[str, ...]):
         super().__init__()
         config = model.config
-        self.model, self.outputs, self.return_scale = model, outputs, facts.return_scale
-        self.mean = _constant(self, "mean", facts.state_mean)
-        self.std = _constant(self, "std", facts.state_std)
-        self.tokens = JointEmbedding(model) if all_linear(config) else by_index(model)
+        self.model = model
+        self.joint = JointEmbedding(model, facts, TOKEN_ORDER) if all_linear(config) else None
+        self.inward, self.tokens = Inward(facts), by_index(model)
         self.attentions = nn.ModuleList(FoldedAttention(b, config) for b in model.blocks)
-        self.scale = _constant(self, "scale", facts.action_scale)
-        self.offset = _constant(self, "offset", facts.action_offset)
-        unbounded = config.discrete or (config.action_tanh and _within(facts, config.action_scale))
-        self.low = None if unbounded else _constant(self, "low", facts.action_low)
-        self.high = None if unbounded else _constant(self, "high", facts.action_high)
+        self.head = Head(model, facts, outputs)
 
     def forward(
         self,
@@ -74,19 +72,17 @@ class PolicyGraph(nn.Module):
         timesteps: Tensor,  # [B, T] int64
         attention_mask: Tensor,  # [B, T] int64; the last column is 1
     ) -> tuple[Tensor, ...]:
-        model = self.model
-        if self.mean is not None:
-            states = (states - self.mean) / self.std
-        if returns_to_go is not None:
-            returns_to_go = returns_to_go / self.return_scale
-        if self.scale is not None:
-            actions = (actions - self.offset) / self.scale
-        real = token_mask(attention_mask, model.config.tokens_per_step)
-        tokens = self.tokens.embed(states, actions, returns_to_go, timesteps, real)
-        hidden = self.last_hidden(tokens[:, :-1], real[:, :-1])  # [B, H]
-        values = {"mu": model.predict_action, "log_std": model.log_std}
-        values |= {"action": lambda x: self.bound(model.act(x)), "logits": model.act}
-        return tuple(values[name](hidden) for name in self.outputs)
+        real = token_mask(attention_mask, self.model.config.tokens_per_step)
+        if self.joint is None:
+            inputs = self.inward(states, actions, returns_to_go)
+            tokens = self.tokens.embed(*inputs, timesteps, real)  # [B, L + 1, H]
+        else:
+            tokens = self.joint(states, actions, returns_to_go)  # [B * T, 3H]
+            tokens = tokens.unflatten(0, timesteps.shape).unflatten(2, (3, -1))  # [B, T, 3, H]
+            if self.model.tokens.embed_timestep is not None:
+                tokens = tokens + self.model.tokens.embed_timestep(timesteps).unsqueeze(2)
+            tokens = tokens.flatten(1, 2)
+        return self.head(self.last_hidden(tokens[:, :-1], real[:, :-1]))
 
     def last_hidden(self, tokens: Tensor, real: Tensor) -> Tensor:
         """The last token after the last layer: [B, L, H] -> [B, H]."""
@@ -111,14 +107,6 @@ class PolicyGraph(nn.Module):
             return x.view(batch, 1, length, config.hidden_size)
         return x.view(batch, length, config.n_head, config.head_size).transpose(1, 2)
 
-    def bound(self, action: Tensor) -> Tensor:
-        """The raw action, within its bounds."""
-        if self.scale is not None:
-            action = action * self.scale + self.offset
-        if self.low is not None:
-            action = torch.maximum(action, self.low)
-        return action if self.high is None else torch.minimum(action, self.high)
-
 
 class WithoutReturns(nn.Module):
     """A graph of a model that is not conditioned on returns: one input fewer."""
@@ -133,21 +121,6 @@ class WithoutReturns(nn.Module):
         return self.conditioned(states, actions, None, timesteps, attention_mask)
 
 
-def _constant(module: nn.Module, name: str, values: tuple[float, ...] | None) -> Tensor | None:
-    if values is None:
-        return None
-    module.register_buffer(f"_{name}", torch.tensor(values, dtype=torch.float32))
-    return module.get_buffer(f"_{name}")
-
-
-def _within(facts: Facts, bound: float) -> bool:
-    """Whether the bounds are no tighter than tanh's own."""
-    if facts.action_scale is not None:
-        return False
-    lows, highs = facts.action_low or (-bound,), facts.action_high or (bound,)
-    return all(low <= -bound for low in lows) and all(high >= bound for high in highs)
-
-
 def build(checkpoint: Checkpoint, graph: str, names: tuple[str, ...] | None = None) -> nn.Module:
     """The module to trace, in eval mode.
 
@@ -158,6 +131,10 @@ def build(checkpoint: Checkpoint, graph: str, names: tuple[str, ...] | None = No
     if graph == backbone.GRAPH:
         return model
     names = names or output_names(model.config, graph)
+    if graph == step.GRAPH:
+        inputs = input_specs(model.config, graph, checkpoint.facts.context_length)
+        inputs = tuple(spec.name for spec in inputs)
+        return step.StepGraph(model, checkpoint.facts, names, inputs).eval()
     if graph == "policy":
         module: nn.Module = PolicyGraph(model, checkpoint.facts, names)
     else:
@@ -165,10 +142,15 @@ def build(checkpoint: Checkpoint, graph: str, names: tuple[str, ...] | None = No
     return (module if model.config.returns else WithoutReturns(module)).eval()
 
 
-def input_specs(config: ModelConfig, graph: str) -> tuple[TensorSpec, ...]:
-    """What goes in. A policy takes discrete actions as indices, whatever the network was fed."""
+def input_specs(config: ModelConfig, graph: str, context_length: int = 1) -> tuple[TensorSpec, ...]:
+    """What goes in. A policy takes discrete actions as indices, whatever the network was fed.
+
+    ``context_length`` is the size of a step graph's caches, in timesteps; others hold any window.
+    """
     if graph == backbone.GRAPH:
         return backbone.input_specs(config)
+    if graph == step.GRAPH:
+        return step.input_specs(config, context_length)
     window: tuple[Axis, ...] = (BATCH, SEQUENCE)
     states = "uint8" if config.frames else "float32"
     by_index = config.index_actions or (config.discrete and graph == "policy")
@@ -183,10 +165,16 @@ def input_specs(config: ModelConfig, graph: str) -> tuple[TensorSpec, ...]:
     return tuple(spec for spec in specs if config.returns or spec.name != "returns_to_go")
 
 
-def output_specs(config: ModelConfig, graph: str, names: tuple[str, ...]) -> tuple[TensorSpec, ...]:
-    """What comes out under these names."""
+def output_specs(
+    config: ModelConfig, graph: str, names: tuple[str, ...], context_length: int = 1
+) -> tuple[TensorSpec, ...]:
+    """What comes out under these names; of a step graph the caches too."""
     if graph == backbone.GRAPH:
         return backbone.output_specs(config)
+    if graph == step.GRAPH:
+        action: tuple[Axis, ...] = (BATCH, config.act_dim)
+        caches = step.cache_specs(config, context_length, prefix=step.NEW)
+        return (*(TensorSpec(name, "float32", action) for name in names), *caches)
     hidden, layers, heads, size = config.hidden_size, config.n_layer, config.n_head, config.act_dim
     tokens = token_axis(config)
     actions: tuple[Axis, ...] = (BATCH, size) if graph == "policy" else (BATCH, SEQUENCE, size)
@@ -227,7 +215,9 @@ def output_names(
         raise UsageError(f"--outputs belongs to --graph sequence, not to {graph}")
     if graph == backbone.GRAPH:
         return backbone.OUTPUTS
-    if graph == "policy":
+    if graph == step.GRAPH:
+        step.check(config)
+    if graph in ("policy", step.GRAPH):
         return ("logits" if config.discrete else "action", *gaussian)
     has = {"state_preds": config.predicts_state, "return_preds": config.predicts_return}
     predictions = ("state_preds", "action_preds", "return_preds")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from dt_runtime.contract import ActionSpec, Contract, StateSpec
 
-from dt_export import __version__, backbone
+from dt_export import __version__, backbone, step
 from dt_export.checkpoints import Checkpoint
 from dt_export.graphs import BATCH, SEQUENCE, input_specs, output_specs
 
@@ -53,8 +53,8 @@ def contract_of(
         ),
         context_length=facts.context_length,
         max_ep_len=config.max_ep_len - facts.first_timestep,
-        inputs=input_specs(config, graph),
-        outputs=output_specs(config, graph, outputs),
+        inputs=input_specs(config, graph, facts.context_length),
+        outputs=output_specs(config, graph, outputs, facts.context_length),
         first_timestep=facts.first_timestep,
         return_scale=facts.return_scale,
         target_returns=facts.target_returns or (),
@@ -64,13 +64,7 @@ def contract_of(
     )
 
 
-EXAMPLE_SIZES = {
-    BATCH: 2,
-    SEQUENCE: 3,
-    backbone.TOKENS: 3,
-    backbone.PAST: 5,
-    backbone.TOTAL: 8,
-}
+EXAMPLE_SIZES = {BATCH: 2, SEQUENCE: 3, backbone.TOKENS: 3, backbone.PAST: 5, step.SLOTS: 3}
 
 
 def example_inputs(contract: Contract) -> tuple[torch.Tensor, ...]:
@@ -78,6 +72,5 @@ def example_inputs(contract: Contract) -> tuple[torch.Tensor, ...]:
     tensors = []
     for spec in contract.inputs:
         make = torch.ones if spec.name == "attention_mask" else torch.zeros
-        shape = [EXAMPLE_SIZES.get(axis, axis) for axis in spec.shape]
-        tensors.append(make(shape, dtype=getattr(torch, spec.dtype)))
+        tensors.append(make(spec.sized(EXAMPLE_SIZES), dtype=getattr(torch, spec.dtype)))
     return tuple(tensors)

@@ -16,9 +16,10 @@ import onnx_ir as ir
 import torch
 from dt_runtime.contract import METADATA_KEY, Contract
 from dt_runtime.engine import OnnxEngine
+from onnxscript import opset18
 from torch import nn
 
-from dt_export import __version__
+from dt_export import __version__, step
 from dt_export.backbone import GRAPH
 from dt_export.errors import UsageError
 from dt_export.graphs import BATCH, SEQUENCE
@@ -28,6 +29,7 @@ SUFFIX = ".onnx"
 NOTE = None
 OPSETS = range(20, 24)
 DEFAULT_OPSET = 20
+TIED = (GRAPH, step.GRAPH)  # graphs with axes that are sums or products of others
 LARGEST = 2**31 - 1  # protobuf's limit; a file beyond it would need external data
 
 
@@ -50,6 +52,7 @@ def trace(module: nn.Module, contract: Contract, opset: int) -> onnx.ModelProto:
             input_names=[spec.name for spec in contract.inputs],
             output_names=[spec.name for spec in contract.outputs],
             dynamic_shapes=_dynamic_shapes(contract),
+            custom_translation_table={torch.ops.dt_export.write.default: _scatter},
         )
     _anonymise(program.model)
     _name_axes(program.model, contract)
@@ -76,12 +79,17 @@ def read(path: Path, provider: str = "cpu") -> Opened:
     return Opened(engine.contract, engine.run, engine.provider)
 
 
-def _dynamic_shapes(contract: Contract) -> tuple[dict[int, Any], ...]:
+def _scatter(cache: Any, position: Any, new: Any) -> Any:
+    """``step.write`` in ONNX."""
+    return opset18.ScatterND(cache, position, new)
+
+
+def _dynamic_shapes(contract: Contract) -> tuple[Any, ...]:
     """One entry an input. Axes with a name of their own keep it; sums are left to be found."""
     named = {name: torch.export.Dim(name) for name in (BATCH, SEQUENCE)}
-    if contract.graph == GRAPH:  # "past + tokens" ties its axes to one another
+    if contract.graph in TIED:
         named = {}
-    return tuple(
+    axes = tuple(
         {
             index: named.get(axis, torch.export.Dim.AUTO)
             for index, axis in enumerate(spec.shape)
@@ -89,6 +97,7 @@ def _dynamic_shapes(contract: Contract) -> tuple[dict[int, Any], ...]:
         }
         for spec in contract.inputs
     )
+    return (axes,) if contract.graph == step.GRAPH else axes  # it takes its inputs as *inputs
 
 
 def _name_axes(model: ir.Model, contract: Contract) -> None:
@@ -97,7 +106,7 @@ def _name_axes(model: ir.Model, contract: Contract) -> None:
     for values, specs in pairs:
         for value, spec in zip(values, specs, strict=True):
             value.shape = ir.Shape(spec.shape)
-    if contract.graph == GRAPH:
+    if contract.graph in TIED:
         for node in model.graph:
             for value in node.outputs:
                 if not value.is_graph_output():

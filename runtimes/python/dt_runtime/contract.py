@@ -5,6 +5,8 @@ extra file ``dt_export.json``. Floats are written so that they read back bit for
 """
 
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -26,6 +28,14 @@ class TensorSpec:
     name: str
     dtype: str  # NumPy's name: float32, int64, ...
     shape: tuple[Axis, ...]
+
+    def sized(self, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """The shape in numbers; an axis is a name, or a sum of products such as ``3*sequence``.
+
+        Raises:
+            KeyError: an axis without a size.
+        """
+        return tuple(axis if isinstance(axis, int) else _size(axis, sizes) for axis in self.shape)
 
 
 @dataclass(frozen=True)
@@ -131,6 +141,13 @@ class Contract:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"lacks the field {error}" if isinstance(error, KeyError) else f"is off: {error}"
             raise ContractError(f"the contract {what}; export the file anew") from None
+
+
+def _size(axis: str, sizes: Mapping[str, int]) -> int:
+    products = ([factor.strip() for factor in term.split("*")] for term in axis.split("+"))
+    return sum(
+        math.prod(int(f) if f.isdigit() else sizes[f] for f in factors) for factors in products
+    )
 
 
 def _check_format(seen: Any) -> None:
