@@ -42,10 +42,11 @@ Output = Annotated[
     typer.Option("--output", "-o", help="Where to write.  [default: named after the model]"),
 ]
 Graph = Annotated[
-    Literal["policy", "sequence", "backbone"],
+    Literal["policy", "step", "sequence", "backbone"],
     typer.Option(
-        help="policy: raw observations in, raw action out. sequence: the bare network. backbone: "
-        "the transformer alone, with a cache."
+        help="policy: raw observations in, raw action out. step: the same with cached keys and "
+        "values, for control loops. sequence: the bare network. backbone: the transformer alone, "
+        "with a cache."
     ),
 ]
 Outputs = Annotated[

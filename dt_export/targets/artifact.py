@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from dt_runtime.contract import ActionSpec, Contract, StateSpec
+from dt_runtime.engine import Engine
 
 from dt_export import __version__, backbone, step
 from dt_export.checkpoints import Checkpoint
@@ -23,6 +24,27 @@ class Opened:
     contract: Contract
     run: Run
     provider: str
+    bound: Engine | None = None  # where the engine can run on the caller's own arrays
+
+    @property
+    def engine(self) -> Engine:
+        """For a policy: the engine itself, or one that copies what ``run`` gives."""
+        return self.bound or _Copying(self)
+
+
+class _Copying:
+    def __init__(self, opened: Opened):
+        self.contract, self._run = opened.contract, opened.run
+
+    def bind(
+        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> Callable[[], None]:
+        def run() -> None:
+            for name, value in self._run(inputs).items():
+                if name in outputs:
+                    outputs[name][:] = value
+
+        return run
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def write(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
 
 def read(path: Path, provider: str = "cpu") -> Opened:
     engine = OnnxEngine(path, provider)
-    return Opened(engine.contract, engine.run, engine.provider)
+    return Opened(engine.contract, engine.run, engine.provider, engine)
 
 
 def _scatter(cache: Any, position: Any, new: Any) -> Any:

@@ -68,7 +68,7 @@ def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str
         start = rng.integers(contract.first_timestep, latest_start + 1, (case.batch, 1))
     timesteps = np.minimum(start + column, last) * mask
     drawn = {
-        "states": _states(contract, window, spread, rng),
+        "states": draw_states(contract, window, spread, rng),
         "actions": _actions(contract, window, dtypes["actions"], rng),
         "returns_to_go": returns,
         "timesteps": timesteps,
@@ -77,15 +77,16 @@ def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str
     return {name: drawn[name].astype(dtype) for name, dtype in dtypes.items()}
 
 
-def _states(
+def draw_states(
     contract: Contract, window: tuple[int, int], spread: float, rng: np.random.Generator
 ) -> np.ndarray:
+    """Observations [B, T, ...]: frames, or numbers around the mean, raw but for a bare network."""
     state = contract.state
     if contract.inputs[0].dtype == "uint8":
         frames = rng.integers(0, 256, (*window, *state.shape))
         return frames if spread == 1.0 else np.where(frames < 128, 0, 255)
     states = spread * rng.standard_normal((*window, *state.shape))
-    if contract.graph == "policy" and state.mean is not None and state.std is not None:
+    if contract.graph != "sequence" and state.mean is not None and state.std is not None:
         states = np.reshape(state.mean, state.shape) + states * np.reshape(state.std, state.shape)
     return states
 

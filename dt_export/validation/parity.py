@@ -1,18 +1,20 @@
 """Open-loop validation: is an artifact equal to eager PyTorch on every window?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from dt_runtime.contract import Contract, TensorSpec, Validation
 
+from dt_export import step
 from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint
 from dt_export.graphs import BATCH, SEQUENCE
-from dt_export.targets.artifact import Opened
-from dt_export.validation import backbone_cases
+from dt_export.targets.artifact import Opened, Run
+from dt_export.validation import backbone_cases, step_cases
 from dt_export.validation.cases import Case, cases, inputs
 from dt_export.validation.reference import reference
 
@@ -94,19 +96,31 @@ def check(
     comparisons: list[Comparison] = []
     if _comparable(contract, checkpoint):
         run_reference = reference(checkpoint, contract, reference_name)
-        rng = np.random.default_rng(seed)
-        if contract.graph == GRAPH:
-            todo, draw = list(backbone_cases.cases(contract)), backbone_cases.inputs
-        else:
-            todo = list(cases(contract, longer=checkpoint.model.config.window is None))
-            draw = inputs
+        tasks = _tasks(opened, checkpoint, run_reference, np.random.default_rng(seed))
         with _one_thread():
-            for done, case in enumerate(todo, start=1):
-                arrays = draw(contract, case, rng)
-                comparisons += _compare(contract, case, arrays, opened, run_reference(arrays))
+            for done, task in enumerate(tasks, start=1):
+                comparisons += task()
                 if on_case is not None:
-                    on_case(done, len(todo))
+                    on_case(done, len(tasks))
     return Report(contract, tuple(comparisons), differences, tolerance, reference_name, seed)
+
+
+def _tasks(
+    opened: Opened, checkpoint: Checkpoint, run_reference: Run, rng: np.random.Generator
+) -> list[Callable[[], Iterator[Comparison]]]:
+    """Everything that is to be compared, in the order in which inputs are drawn."""
+    contract = opened.contract
+    if contract.graph == step.GRAPH:
+        plans = step_cases.rollouts(contract)
+        return [partial(_rollout, opened, plan, rng, run_reference) for plan in plans]
+    if contract.graph == GRAPH:
+        todo, draw = backbone_cases.cases(contract), backbone_cases.inputs
+    else:
+        todo, draw = cases(contract, longer=checkpoint.model.config.window is None), inputs
+    return [
+        partial(_case, opened, case, partial(draw, contract, case, rng), run_reference)
+        for case in todo
+    ]
 
 
 @contextmanager
@@ -153,22 +167,47 @@ def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[st
     )
 
 
-def _compare(
-    contract: Contract,
-    case: Case,
-    arrays: dict[str, np.ndarray],
-    opened: Opened,
-    expected: dict[str, np.ndarray],
+def _case(
+    opened: Opened, case: Case, draw: Callable[[], dict[str, np.ndarray]], run_reference: Run
 ) -> Iterator[Comparison]:
+    contract, arrays = opened.contract, draw()
     try:
         seen = opened.run(arrays)
     except Exception as error:  # an engine that fails at a shape is a finding, whatever it raises
-        problem = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
         for spec in contract.outputs:
-            yield Comparison(case, spec.name, np.inf, np.inf, np.nan, np.nan, problem)
+            yield Comparison(case, spec.name, np.inf, np.inf, np.nan, np.nan, _problem(error))
         return
+    yield from _differ(contract, case, arrays, seen, run_reference(arrays))
+
+
+def _rollout(
+    opened: Opened, plan: step_cases.Rollout, rng: np.random.Generator, run_reference: Run
+) -> Iterator[Comparison]:
+    contract = opened.contract
+    try:
+        windows = list(step_cases.windows(opened, plan, rng))
+    except Exception as error:  # as in _case
+        case = Case(plan.group, plan.batch, contract.context_length)
+        yield Comparison(case, "action", np.inf, np.inf, np.nan, np.nan, _problem(error))
+        return
+    for case, arrays, seen in windows:
+        yield from _differ(contract, case, arrays, seen, run_reference(arrays))
+
+
+def _problem(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+
+
+def _differ(
+    contract: Contract,
+    case: Case,
+    arrays: Mapping[str, np.ndarray],
+    seen: Mapping[str, np.ndarray],
+    expected: Mapping[str, np.ndarray],
+) -> Iterator[Comparison]:
+    """One comparison for each output that the reference has."""
     mask = arrays["attention_mask"] != 0
-    for spec in contract.outputs:
+    for spec in (spec for spec in contract.outputs if spec.name in expected):
         due, got = expected[spec.name], seen[spec.name]
         if due.shape != got.shape:
             problem = f"shape {list(got.shape)}, expected {list(due.shape)}"

@@ -39,7 +39,7 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
-        if contract.graph == "policy":
+        if contract.graph != "sequence":
             if mean is not None:
                 tensors["states"] = (tensors["states"] - mean) / std
             if config.returns:
@@ -50,7 +50,7 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
                 tensors["actions"] = F.one_hot(tensors["actions"], config.act_dim).float()
         with torch.no_grad():
             out = forward(**tensors)
-        if contract.graph == "policy":
+        if contract.graph != "sequence":
             last = {k: v[:, -1].numpy() for k, v in out.items() if k in (*GAUSSIAN, "action_preds")}
             last["logits"] = last["action"] = last["action_preds"]
             if facts.action_scale is not None:
@@ -58,7 +58,7 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
             if facts.action_low is not None or facts.action_high is not None:
                 bounded = np.clip(last["action"], facts.action_low, facts.action_high)
                 last["action"] = bounded.astype(np.float32)
-            return {spec.name: last[spec.name] for spec in contract.outputs}
+            return {s.name: last[s.name] for s in contract.outputs if s.name in last}
         return {spec.name: out[spec.name].numpy() for spec in contract.outputs}
 
     return run

@@ -2,15 +2,17 @@
 
 import warnings
 from collections.abc import Callable
+from math import isfinite
 from pathlib import Path
 
 import numpy as np
 
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine, OnnxEngine
+from dt_runtime.slots import DEFAULT, Slots
 from dt_runtime.window import Window
 
-GRAPHS = ("policy", "sequence")
+GRAPHS = ("policy", "step", "sequence")
 
 
 class Policy:
@@ -20,9 +22,13 @@ class Policy:
     raw observations and raw rewards and gets raw actions (Chen et al. 2021, Algorithm 1).
 
     Args:
-        artifact: an ONNX file of graph ``policy`` or ``sequence``, or an engine.
+        artifact: an ONNX file of graph ``policy``, ``step`` or ``sequence``, or an engine.
         provider: ``cpu``, ``cuda`` or ``auto``.
         batch_size: how many environments are run at once.
+        slots: of a ``step`` graph: how many staggered caches, 1 to K. Every action is exactly the
+            model's on a window that ``windows`` reports: the whole episode in its first K
+            timesteps, then K - K/slots + 1 to K timesteps. ``"ring"`` is one rolling cache of K
+            timesteps, which is close but not exact. Without it, 4.
         threads: threads inside an operator; 0 leaves it to ONNX Runtime.
         temperature: of a discrete policy: None takes the likeliest action, a number above 0 draws
             from the softmax of the logits divided by it.
@@ -45,6 +51,7 @@ class Policy:
         *,
         provider: str = "cpu",
         batch_size: int = 1,
+        slots: int | str | None = None,
         threads: int = 1,
         temperature: float | None = None,
         seed: int | None = None,
@@ -75,11 +82,12 @@ class Policy:
         self._discrete = contract.action.kind == "discrete"
         self._temperature, self._rng = temperature, np.random.default_rng(seed)
         self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
-        self._window = Window(contract, batch_size)
+        self._window = _memory(contract, batch_size, slots)
         self._runs: dict[int, Callable[[], None]] = {}
         self._outputs: dict[int, np.ndarray] = {}
         self._elapsed = np.full(batch_size, -1, np.int64)  # steps taken; -1 before the first reset
         self._returns_to_go = np.zeros(batch_size, np.float64)  # raw
+        self._started = False  # whether every row was reset
         self._last_timestep = contract.first_timestep + contract.max_ep_len - 1
         self._said_clamp = False
 
@@ -98,6 +106,17 @@ class Policy:
     def timesteps(self) -> np.ndarray:
         """The timestep of each row's last action, [batch_size]; -1 before the first one."""
         return np.where(self._elapsed > 0, self.contract.first_timestep + self._elapsed - 1, -1)
+
+    @property
+    def windows(self) -> np.ndarray:
+        """First and last timestep that each row's last action was conditioned on, [batch_size, 2].
+
+        Eager PyTorch on that very window gives that very action, save in the mode ``ring``. Both
+        are -1 before the first action.
+        """
+        last = self.timesteps
+        first = np.where(last < 0, -1, last - self._window.lengths + 1)
+        return np.stack((first, last), axis=1)
 
     @property
     def returns_to_go(self) -> np.ndarray:
@@ -141,6 +160,7 @@ class Policy:
         self._window.clear(index)
         self._elapsed[index] = 0
         self._returns_to_go[index] = targets
+        self._started = bool((self._elapsed >= 0).all())
 
     def act(
         self,
@@ -169,7 +189,7 @@ class Policy:
             After an error the policy is as it was before the call.
         """
         states = self._states(observation)
-        if (self._elapsed < 0).any():
+        if not self._started:
             rows = np.flatnonzero(self._elapsed < 0).tolist()
             raise RuntimeError(f"act before reset: call reset() first (rows {rows})")
         rewards = self._rewards(reward)
@@ -177,7 +197,11 @@ class Policy:
             self._remember(self._applied(applied_action))
 
         self._returns_to_go -= rewards
-        self._window.push(states, self._returns_to_go / self._scale, self._timesteps())
+        returns_to_go = self._returns_to_go
+        if self._scale != 1.0:
+            returns_to_go = returns_to_go / self._scale
+        elapsed = self._elapsed.item() if self.batch_size == 1 else self._elapsed
+        self._window.push(states, returns_to_go, self._timesteps(elapsed), elapsed)
         self._elapsed += 1
         length = self._window.length
         run = self._runs.get(length) or self._bind(length)
@@ -212,7 +236,8 @@ class Policy:
     def _bind(self, length: int) -> Callable[[], None]:
         """A run on the window's own memory at this length; made once a length."""
         size = self.contract.action.size
-        if self.contract.graph == "policy":
+        outputs: dict[str, np.ndarray] = {}
+        if self.contract.graph != "sequence":
             name = "logits" if self._discrete else "action"
             output = np.zeros((self.batch_size, size), np.float32)
             self._outputs[length] = output
@@ -220,7 +245,10 @@ class Policy:
             name = "action_preds"
             output = np.zeros((self.batch_size, length, size), np.float32)
             self._outputs[length] = output[:, -1]
-        run = self._engine.bind(self._window.view(length), {name: output})
+        outputs[name] = output
+        if isinstance(self._window, Slots):
+            outputs |= self._window.caches()
+        run = self._engine.bind(self._window.view(length), outputs)
         self._runs[length] = run
         return run
 
@@ -263,13 +291,17 @@ class Policy:
         expected = shape if self.batch_size == 1 else (self.batch_size, *shape)
         if array.shape != expected:
             raise ValueError(f"{field} has shape {array.shape}, expected {expected}")
-        if not np.isfinite(array).all():
+        flat = array.ravel()
+        # A finite sum of squares has finite terms, and costs a tenth of asking for each.
+        if not isfinite(flat.dot(flat)) and not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(array))[0].tolist()
             raise ValueError(f"{field}{where} is {array[tuple(where)]}, expected finite numbers")
         return array.reshape(self.batch_size, *shape)
 
-    def _rewards(self, reward: float | np.ndarray | None) -> np.ndarray:
+    def _rewards(self, reward: float | np.ndarray | None) -> float | np.ndarray:
         """What to take off the returns-to-go: rewards of rows in mid-episode, zero elsewhere."""
+        if type(reward) is float and self.batch_size == 1 and isfinite(reward):  # the usual case
+            return reward if self._elapsed.item() else 0.0
         running = self._elapsed > 0
         if reward is None:
             if running.any():
@@ -287,9 +319,13 @@ class Policy:
             raise ValueError(f"reward is {reward}, expected finite numbers")
         return rewards
 
-    def _timesteps(self) -> np.ndarray:
-        timesteps = self.contract.first_timestep + self._elapsed
-        if not self._said_clamp and (timesteps > self._last_timestep).any():
+    def _timesteps(self, elapsed: int | np.ndarray) -> int | np.ndarray:
+        """The timestep after so many steps; one number for one row, which is faster."""
+        timesteps = elapsed + self.contract.first_timestep
+        latest = timesteps if self.batch_size == 1 else timesteps.max()
+        if latest <= self._last_timestep:
+            return timesteps
+        if not self._said_clamp:
             self._said_clamp = True
             warnings.warn(
                 f"an episode is longer than max_ep_len {self.contract.max_ep_len}: "
@@ -311,6 +347,18 @@ class Policy:
         if ((index < 0) | (index >= self.batch_size)).any():
             raise ValueError(f"rows is {index.tolist()}, expected 0 to {self.batch_size - 1}")
         return index
+
+
+def _memory(contract: Contract, rows: int, slots: int | str | None) -> Window | Slots:
+    if contract.graph == "step":
+        default = min(DEFAULT, contract.context_length)
+        return Slots(contract, rows, default if slots is None else slots)
+    if slots is not None:
+        raise ValueError(
+            f"slots is {slots!r}, but the artifact's graph is {contract.graph!r}: only a step "
+            "graph has caches (`dt-export onnx --graph step`)"
+        )
+    return Window(contract, rows)
 
 
 def _array(values: tuple[float, ...] | None, shape: tuple[int, ...]) -> np.ndarray | None:

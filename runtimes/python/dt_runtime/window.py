@@ -28,7 +28,13 @@ class Window:
             array[rows] = 0
         self.lengths[rows] = 0
 
-    def push(self, states: np.ndarray, returns_to_go: np.ndarray, timesteps: np.ndarray) -> None:
+    def push(
+        self,
+        states: np.ndarray,
+        returns_to_go: np.ndarray,
+        timesteps: int | np.ndarray,
+        elapsed: int | np.ndarray,
+    ) -> None:
         """Add a timestep to every row; its action, not known yet, is zero and never read."""
         for array in self.arrays.values():
             array[:, :-1] = array[:, 1:]

@@ -1,0 +1,249 @@
+"""The caches of a ``step`` graph: staggered slots, or one ring.
+
+A cache that began at timestep s gives, at timestep t, exactly the action of the window [s..t]. So
+several caches, the slots, begin at different timesteps; every new timestep goes into all of them in
+one run, and the slot with the longest window of at most K timesteps answers. A slot begins anew
+when its window would exceed K. With G slots, every window is at least K - K/G + 1 long once K
+timesteps have passed, and before that it holds the whole episode.
+
+``ring`` keeps one cache and drops its oldest timestep instead of beginning anew. That is no longer
+exact: what is left behind in the cache was computed while it could still see what was dropped.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dt_runtime.contract import Contract
+
+RING = "ring"
+DEFAULT = 4
+HIDDEN = -np.inf
+NEW = "new_"  # before the name of a cache that comes out
+
+
+class Slots:
+    """Arrays of a step graph, filled for each timestep.
+
+    All slots of all rows write at the same position of their caches, and masks say what each may
+    look at: nothing is ever moved or cleared.
+
+    Shapes: B rows, G slots, P tokens of a timestep, C = P * K positions in a cache.
+    """
+
+    def __init__(self, contract: Contract, rows: int, slots: int | str):
+        context = contract.context_length
+        self.ring = slots == RING
+        count = 1 if self.ring else int(slots)
+        if not 1 <= count <= context:
+            raise ValueError(f"slots is {slots!r}, expected 1 to {context} (K), or {RING!r}")
+        self.rows, self.slots, self.context_length = rows, count, context
+        sizes = {"batch": rows, "slots": count}
+        self.arrays: dict[str, np.ndarray] = {
+            spec.name: np.zeros(spec.sized(sizes), spec.dtype) for spec in contract.inputs
+        }
+        self.per_step = 3 if "returns_to_go" in self.arrays else 2
+
+        # The arrays as [B, G, ...], to fill every slot of a row at once.
+        arrays, per_step = self.arrays, self.per_step
+        self._states = arrays["states"].reshape(rows, count, *contract.state.shape)
+        self._actions = arrays["actions"].reshape(rows, count, -1)
+        self._returns = self._by_slot("returns_to_go")
+        self._timesteps = self._by_slot("timesteps", per_step)
+        if self._timesteps is not None:  # the last action's, and that of the new timestep
+            self._last_time, self._new_time = self._timesteps[..., :1], self._timesteps[..., 1:]
+        self._answer_mask = arrays["answer_mask"].reshape(rows, count, -1)  # [B, G, C]
+        self.positions = self._answer_mask.shape[2]
+        if "mask" in arrays:
+            self._mask = arrays["mask"].reshape(rows, count, per_step, self.positions)
+        else:  # a single layer asks for the state token alone
+            self._mask = np.zeros((rows, count, per_step, self.positions), np.float32)
+        if rows == count == 1:  # the answer's mask is the state token's row of the only slot
+            self.arrays["answer_mask"] = self._mask[:, :, -1:]
+            self._answer_mask = self._mask[:, :, -1]
+        self._mask[:], self._answer_mask[:] = HIDDEN, HIDDEN
+        self._strips = self._new_strips()
+
+        self._places, self._at_places = self._new_places()
+        self._schedule(count)
+        self._row = np.arange(rows)
+        self._ring = 0  # where the newest timestep lies in every cache, in timesteps
+        self._began: tuple[np.ndarray, np.ndarray] | None = None  # slots that began there
+        self._answer = np.zeros(rows, np.int64)
+        self._tell_answer()
+        self._stages: int | np.ndarray = 0  # of each row, in the schedule
+
+    def _new_strips(self) -> list[list[tuple[np.ndarray, np.ndarray]]]:
+        """By place in the ring: parts of the mask, and what they become when a timestep comes.
+
+        The timestep before it is behind all new tokens, and those see one another causally.
+        """
+        per_step, mask, context = self.per_step, self._mask, self.context_length
+        causal = np.where(np.tri(per_step, dtype=bool), 0.0, HIDDEN).astype(np.float32)
+        past = np.zeros_like(causal)
+        steps = [mask[..., i * per_step : (i + 1) * per_step] for i in range(context)]
+        strips = [[(steps[i - 1], past), (steps[i], causal)] for i in range(context)]
+        both = np.concatenate((past, causal), axis=1)
+        for i in range(1, context):  # neighbours in memory are written at once
+            strips[i] = [(mask[..., (i - 1) * per_step : (i + 1) * per_step], both)]
+        return strips
+
+    def _new_places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where new tokens go: the column of the arrays to fill, and its values by place [K, ...].
+
+        ``position`` counts rows of slots, and ``answer_position`` has a row's slots end to end.
+        """
+        heads = self.arrays["answer_position"].shape[0] // (self.rows * self.slots * self.per_step)
+        sizes = (self.rows, self.slots, self.per_step, heads)
+        row, slot, token, head = np.indices(sizes).reshape(4, -1)
+        block = np.zeros((2, row.size, 3), np.int64)
+        block[0, :, 0], block[1, :, 0] = row * self.slots + slot, row
+        block[:, :, 1] = head
+        names = ("position", "answer_position")
+        self.arrays |= {n: array for n, array in zip(names, block, strict=True) if n in self.arrays}
+        offsets = np.stack((token, slot * self.positions + token))  # [2, M]
+        return block[:, :, 2], offsets + np.arange(0, self.positions, self.per_step)[:, None, None]
+
+    def _by_slot(self, name: str, *shape: int) -> np.ndarray | None:
+        """An optional array [B * G * ...] as [B, G, ...]."""
+        array = self.arrays.get(name)
+        return None if array is None else array.reshape(self.rows, self.slots, *shape)
+
+    def _schedule(self, count: int) -> None:
+        """What happens at each step of an episode: 0 to K - 1, and from K on by its phase.
+
+        Slot g begins when the steps taken, modulo K, are its phase; all begin with the episode.
+        """
+        context = self.context_length
+        phases = np.arange(count) * context // count
+        steps = np.arange(context)
+        # Timesteps in the window of slot g at a step of phase p, once every slot has begun anew.
+        ages = (steps[:, None] - phases[None, :]) % context + 1  # [K, G]
+        late_answer, late_length = ages.argmax(1), ages.max(1)
+        begins = ages == 1
+        if self.ring:
+            begins[:], late_length[:] = False, context
+        early = np.zeros_like(begins)
+        early[1:] = begins[1:]
+        early[0] = True
+        self._begins = np.concatenate((early, begins))  # [2K, G]
+        self._any_begins = self._begins.any(1).tolist()
+        self._answers = np.concatenate((np.zeros(context, np.int64), late_answer))  # [2K]
+        self._lengths = np.concatenate((steps + 1, late_length))  # [2K]
+
+    def clear(self, rows: np.ndarray) -> None:
+        """Forget the episodes of some rows: their first step hides all that was before it."""
+
+    def push(
+        self,
+        states: np.ndarray,
+        returns_to_go: np.ndarray,
+        timesteps: int | np.ndarray,
+        elapsed: int | np.ndarray,
+    ) -> None:
+        """Add a timestep to every slot of every row; ``elapsed`` counts the steps before it.
+
+        Both numbers are one a row, or of a single row plain integers.
+        """
+        self._fill(states, returns_to_go, timesteps)
+        ring, per_step, mask = self._ring, self.per_step, self._mask
+        before, began = ring * per_step, self._began
+        self._ring = ring = (ring + 1) % self.context_length
+        for strip, values in self._strips[ring]:
+            np.copyto(strip, values)
+        at = ring * per_step
+        if began is not None:  # an action that came before its slot's window stays hidden
+            mask[*began, :, before] = HIDDEN
+        stages = self._stages = self._stage(elapsed)
+        self._began = began = self._beginning(stages)
+        if began is not None:
+            mask[began] = HIDDEN
+            mask[*began, :, at : at + per_step] = self._strips[0][1][1]
+            mask[*began, 1:, at] = HIDDEN
+        if self.ring:  # the oldest timestep's action belongs to the one that was dropped
+            mask[..., (at + per_step) % self.positions] = HIDDEN
+        self._show_answer(stages)
+        np.copyto(self._places, self._at_places[ring])
+
+    def _fill(
+        self, states: np.ndarray, returns_to_go: np.ndarray, timesteps: int | np.ndarray
+    ) -> None:
+        """The new tokens' inputs, the same for every slot of a row."""
+        if self.rows == 1:
+            np.copyto(self._states, states)
+            if self._returns is not None:
+                self._returns.fill(returns_to_go.item())
+            if self._timesteps is not None:
+                self._last_time.fill(self._new_time[0, 0, 0])
+                self._new_time.fill(timesteps)
+            return
+        self._states[:] = states[:, None]
+        if self._returns is not None:
+            self._returns[:] = returns_to_go[:, None]
+        if self._timesteps is not None:
+            self._last_time[:] = self._new_time[:, :, :1]
+            self._new_time[:] = timesteps[:, None, None]
+
+    def _stage(self, elapsed: int | np.ndarray) -> int | np.ndarray:
+        """The row of the schedule for each row; one number for one row, which is faster."""
+        context = self.context_length
+        if self.rows == 1:
+            return elapsed if elapsed < context else context + elapsed % context
+        return np.where(elapsed < context, elapsed, context + elapsed % context)
+
+    def _beginning(self, stages: int | np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Rows and slots that begin at this step."""
+        if self.rows == 1 and not self._any_begins[stages]:
+            return None
+        rows, slots = np.nonzero(self._begins[stages].reshape(self.rows, self.slots))
+        return (rows, slots) if rows.size else None
+
+    def _show_answer(self, stages: int | np.ndarray) -> None:
+        """Let the last layer look at the answering slot of each row alone."""
+        if self.slots == 1:
+            if self.rows > 1:
+                self._answer_mask[:, 0] = self._mask[:, 0, -1]
+            return
+        answer = self._answers[stages]
+        if self.rows == 1:
+            if answer != self._answer[0]:
+                self._answer_mask[0, self._answer[0]] = HIDDEN
+                self._answer[0] = answer
+                self._tell_answer()
+            self._answer_mask[0, answer] = self._mask[0, answer, -1]
+            return
+        self._answer_mask[self._row, self._answer] = HIDDEN
+        self._answer[:] = answer
+        self._tell_answer()
+        self._answer_mask[self._row, answer] = self._mask[self._row, answer, -1]
+
+    def _tell_answer(self) -> None:
+        """Which of all new tokens is the state token that answers."""
+        slots = self._row * self.slots + self._answer
+        self.arrays["answer"][:] = (slots + 1) * self.per_step - 1
+
+    def set_last_actions(self, actions: np.ndarray) -> None:
+        """``actions`` is [rows, A], or [rows] indices."""
+        if self.rows == 1:
+            np.copyto(self._actions, actions, casting="same_kind")
+        else:
+            self._actions[:] = actions.reshape(self.rows, 1, -1)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Timesteps in the windows that answered last, [rows]."""
+        return np.broadcast_to(self._lengths[self._stages], (self.rows,))
+
+    @property
+    def length(self) -> int:
+        """Which of the graph's shapes is run: there is only one."""
+        return 1
+
+    def view(self, length: int) -> Mapping[str, np.ndarray]:
+        """The graph's inputs."""
+        return self.arrays
+
+    def caches(self) -> dict[str, np.ndarray]:
+        """Outputs that are inputs of the next step, to be written where those are read."""
+        names = [name for name in self.arrays if name.startswith(("memory_", "keys_", "values_"))]
+        return {NEW + name: self.arrays[name] for name in names}
