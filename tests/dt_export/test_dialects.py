@@ -14,6 +14,7 @@ import torch
 from oracles import atari, corl, kzl, min_dt, online_dt
 
 from dt_export.checkpoints import DIALECTS, load
+from dt_export.errors import UsageError
 from dt_export.exporting import export
 from dt_export.facts import Overrides
 from dt_export.targets import open_artifact
@@ -192,6 +193,23 @@ def test_policy_equals_the_oracle(case, target, tmp_path):
         assert_close(seen["action"], action, "action")
         for name in ("mu", "log_std") if config.stochastic else ():
             assert_close(seen[name], due[name][:, -1], name)
+
+
+def test_steps_equal_eager_on_their_windows(case, tmp_path):
+    """Where tokens can be cached, an exported step file passes; where not, it is refused."""
+    checkpoint, path = case[2], tmp_path / "step.onnx"
+    config = checkpoint.model.config
+    if checkpoint.dialect == "atari":
+        with pytest.raises(UsageError, match="positions by window"):
+            export(checkpoint, "onnx", path, graph="step")
+        return
+    _, report = export(checkpoint, "onnx", path, graph="step", sample=config.stochastic)
+    assert report.passed
+    outputs = {c.output for c in report.comparisons}
+    gaussian = {"mu", "log_std"} if config.stochastic else set()
+    assert outputs == {"logits" if config.discrete else "action"} | gaussian
+    lengths = {c.case.length for c in report.comparisons}
+    assert lengths == set(range(1, checkpoint.facts.context_length + 1))
 
 
 def test_every_dialect_is_proven_here_or_by_its_original():

@@ -34,8 +34,8 @@ class Slots:
     def __init__(self, contract: Contract, rows: int, slots: int | str):
         context = contract.context_length
         self.ring = slots == RING
-        count = 1 if self.ring else int(slots)
-        if not 1 <= count <= context:
+        count = 1 if self.ring else slots
+        if not isinstance(count, int | np.integer) or not 1 <= count <= context:
             raise ValueError(f"slots is {slots!r}, expected 1 to {context} (K), or {RING!r}")
         self.rows, self.slots, self.context_length = rows, count, context
         sizes = {"batch": rows, "slots": count}
