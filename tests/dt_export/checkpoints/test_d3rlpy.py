@@ -121,12 +121,15 @@ def oracle_forward(case, inputs):
 
 @pytest.fixture(scope="module")
 def files(case, tmp_path_factory):
-    """Both graphs in both targets, validated."""
+    """Both graphs in both targets, and steps where tokens can be cached, validated."""
     folder = tmp_path_factory.mktemp("files")
     for target, suffix in (("onnx", ".onnx"), ("torchscript", ".pt")):
         for graph in ("policy", "sequence"):
             _, report = export(case[2], target, folder / f"{graph}{suffix}", graph=graph)
             assert report.passed
+    if case[0].position_encoding_type == "simple":
+        _, report = export(case[2], "onnx", folder / "step.onnx", graph="step")
+        assert report.passed
     return folder
 
 
@@ -145,10 +148,12 @@ def test_sequence_equals_the_oracle(case, files, suffix):
         assert_close(seen["action_preds"][real], due[real])
 
 
-@pytest.mark.parametrize("graph", ("policy", "sequence"))
+@pytest.mark.parametrize("graph", ("policy", "step", "sequence"))
 def test_the_closed_loop_is_its_stateful_wrapper(case, files, graph):
     """Raw observations, rewards and actions, well past K and past max_timestep."""
     options, weights, _ = case
+    if graph == "step" and options.position_encoding_type == "global":
+        pytest.skip("tokens move with the window, and export refuses to cache them")
     rng, steps = np.random.default_rng(1), options.max_timestep + 4
     if len(options.observation_shape) == 3:
         observations = rng.integers(0, 256, (steps, *options.observation_shape), dtype=np.uint8)
@@ -156,7 +161,8 @@ def test_the_closed_loop_is_its_stateful_wrapper(case, files, graph):
         observations = rng.normal(0, 2, (steps, *options.observation_shape)).astype(np.float32)
     rewards = rng.normal(5, 3, steps)
     due, _ = oracle.rollout(weights, options, observations, rewards, 50.0)
-    policy = Policy(files / f"{graph}.onnx")
+    full = options.context_size if graph == "step" else None  # as many slots as timesteps
+    policy = Policy(files / f"{graph}.onnx", slots=full)
     policy.reset(50.0)
     reward = None
     for step in range(steps):

@@ -1,0 +1,197 @@
+"""Whole benchmarks of a tiny model: few turns, every kind of side, no word on who is faster."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from oracles import atari
+
+from dt_export.bench import bench, table
+from dt_export.bench.catalogue import CATALOGUE
+from dt_export.bench.report import Report, write_json
+from dt_export.errors import UsageError
+from dt_export.facts import Overrides
+from dt_export.screen import console
+
+pytestmark = pytest.mark.xdist_group("bench")  # the benchmark is made once
+
+TURNS = 4
+FLAGS = Overrides(context_length=6, return_scale=100.0, target_return=250.0)
+WANTED = ("transformers", "eager", "torchscript", "naive", "policy")
+
+
+@pytest.fixture(scope="module")
+def report(checkpoint_path):
+    threads = torch.get_num_threads()
+    made = bench(
+        str(checkpoint_path),
+        overrides=FLAGS,
+        sides=WANTED,
+        steps=TURNS,
+        cold_runs=1,
+        rate=200,
+        seconds=0.05,
+    )
+    assert torch.get_num_threads() == threads
+    return made
+
+
+def shown(renderable):
+    screen = console()
+    with screen.capture() as capture:
+        screen.print(renderable)
+    return capture.get()
+
+
+def test_every_side_has_its_numbers(report):
+    assert [result.key for result in report.results] == list(WANTED)
+    for result in report.results:
+        assert result.reason is None
+        assert result.step.count == TURNS
+        assert 0 < result.step.p50_us <= result.step.p95_us <= result.step.p99_us
+        assert result.step.p99_us <= result.step.max_us
+        assert result.distance == pytest.approx(result.step.p50_us / result.floor.floor_us)
+        assert result.cold.runs == 1
+        assert result.cold.first_action_s > 0
+
+
+def test_ratios_are_against_transformers(report):
+    assert report.baseline == "transformers"
+    times = {r.key: r.times_faster for r in report.results}
+    assert times["transformers"] == pytest.approx(1)
+    first = report.results[0].step.p50_us
+    assert all(r.times_faster == pytest.approx(first / r.step.p50_us) for r in report.results)
+
+
+def test_an_artifact_is_a_run_and_what_the_policy_adds(report):
+    policy = next(r for r in report.results if r.key == "policy")
+    assert policy.run.count == TURNS
+    assert policy.run.max_us < policy.step.max_us
+    assert 0 < policy.overhead_us < policy.step.max_us
+    assert all(r.run is None and r.overhead_us is None for r in report.results if r != policy)
+
+
+def test_files_have_sizes(report):
+    sizes = {r.key: r.file_bytes for r in report.results}
+    assert sizes["transformers"] is None
+    assert all(sizes[key] > 10_000 for key in ("torchscript", "naive", "policy"))
+
+
+def test_artifacts_are_paced(report):
+    (loop,) = report.paced
+    assert (loop.key, loop.rate, loop.periods) == ("policy", 200, 10)
+
+
+def test_json_round_trip(report, tmp_path):
+    path = tmp_path / "report.json"
+    write_json(report, path)
+    text = path.read_text(encoding="utf-8")
+    assert Report.from_json(text) == report
+    document = json.loads(text)
+    assert document["machine"]["cpu"]
+    assert document["machine"]["cores"] >= 1
+    assert {"torch", "onnxruntime", "transformers"} <= document["machine"]["versions"].keys()
+    assert document["threads"] == 1
+    assert document["results"][4]["step"]["p50_us"] == report.results[4].step.p50_us
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_documents_that_are_no_reports(report):
+    newer = json.loads(report.to_json()) | {"format": "2.0"}
+    for text in ("", "[]", "{}", json.dumps(newer)):
+        with pytest.raises(UsageError, match="no report of `dt-export bench --json`"):
+            Report.from_json(text)
+
+
+def test_the_table_shows_everything_within_120_columns(report):
+    text = shown(table.report(report))
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 120
+    for result in report.results:
+        assert result.title in text
+    assert "at 200 Hz, period 5000 us" in text
+    assert "each side is called once, uncounted, before each call that counts" in text
+    assert "times faster: medians against transformers eager" in text
+    assert "GFLOP/s fp32" in text
+
+
+def test_a_side_that_cannot_be_had_stops_nobody(tmp_path):
+    """An Atari checkpoint: frames, logits, another dialect, floors that are not counted."""
+    options = atari.Options()
+    path = atari.save(
+        tmp_path / "atari.pth", atari.state_dict(np.random.default_rng(0), options), options
+    )
+    flags = Overrides(n_head=2, target_return=90.0)
+    made = bench(
+        str(path), overrides=flags, sides=("transformers", "eager", "policy"), steps=2, cold=False
+    )
+    transformers, eager, policy = made.results
+    assert transformers.reason == "transformers does not read the dialect atari"
+    assert transformers.step is None
+    assert made.baseline == "eager"
+    assert eager.times_faster == pytest.approx(1)
+    assert policy.step.count == 2
+    assert (made.rates, policy.floor, policy.cold) == (None, None, None)
+    assert "floors are not counted for models with states embedded by layers" in made.notes
+    text = shown(table.report(made))
+    assert "transformers eager: not available: transformers does not read the dialect" in text
+    assert Report.from_json(made.to_json()) == made
+
+
+def test_every_entry_is_measured_or_has_a_reason(checkpoint_path):
+    """Compilers left aside, which take their time."""
+    keys = [entry.key for entry in CATALOGUE if not entry.key.startswith("compile")]
+    made = bench(str(checkpoint_path), overrides=FLAGS, sides=keys, steps=1, batch=2, cold=False)
+    assert [result.key for result in made.results] == keys
+    assert all((result.step is None) == bool(result.reason) for result in made.results)
+    assert all(r.step is not None for r in made.results if r.key in WANTED)
+    assert made.batch == 2
+
+
+def test_artifacts_beside_the_eager_sides(artifacts, checkpoint_path):
+    files = [artifacts["onnx", "policy"], artifacts["torchscript", "sequence"]]
+    files.append(artifacts["onnx", "sequence"])
+    made = bench(
+        str(checkpoint_path), [*files, files[0]], overrides=replace(FLAGS, context_length=None),
+        steps=2, cold=False,
+    )  # fmt: skip
+    assert made.model.context_length == 6  # the artifact's own
+    assert [r.key for r in made.results] == ["transformers", "eager", *map(str, files)]
+    assert [r.title for r in made.results[2:]] == ["policy.onnx", "sequence.pt", "sequence.onnx"]
+    assert all(r.step.count == 2 for r in made.results)
+    assert [r.run is not None for r in made.results] == [False, False, True, False, True]
+
+
+def test_nothing_to_pace_is_said(checkpoint_path):
+    made = bench(
+        str(checkpoint_path), overrides=FLAGS, sides=("eager",), steps=1, cold=False, rate=100,
+        seconds=0.1,
+    )  # fmt: skip
+    assert made.paced == ()
+    assert any("--rate paces artifacts" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(steps=0), "--steps is 0, expected at least 1"),
+        (dict(batch=-1), "--batch is -1, expected at least 1"),
+        (dict(threads=0), "--threads is 0, expected at least 1"),
+        (dict(sides=("policy", "magic")), "--sides has 'magic', expected some of transformers"),
+        (dict(sides=()), "--sides names no side"),
+        (dict(rate=-1), "--rate is -1, expected"),
+        (dict(model="no/such/place.pt"), "no/such/place.pt"),
+        (dict(artifacts=["missing.onnx"]), "missing.onnx: no such file"),
+    ],
+)
+def test_usage_errors_come_before_anything_is_measured(options, message):
+    with pytest.raises(UsageError, match=message):
+        bench(**options)
+
+
+def test_json_goes_where_it_can(report, tmp_path):
+    with pytest.raises(UsageError, match="is a folder"):
+        write_json(report, tmp_path)
+    with pytest.raises(UsageError, match="does not exist"):
+        write_json(report, tmp_path / "missing" / "report.json")
