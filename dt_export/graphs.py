@@ -16,7 +16,7 @@ from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
 from dt_export.folding import FoldedAttention, JointEmbedding, all_linear, by_index
-from dt_export.model import DecisionTransformer, ModelConfig, causal_mask, token_mask
+from dt_export.model import DecisionTransformer, ModelConfig, token_mask
 from dt_export.units import Head, Inward
 
 BATCH, SEQUENCE = "batch", "sequence"
@@ -24,6 +24,7 @@ GRAPHS = ("policy", step.GRAPH, "sequence", backbone.GRAPH)
 EXTRA_OUTPUTS = ("last_hidden_state", "hidden_states", "attentions")
 GAUSSIAN = ("mu", "log_std")
 TOKEN_ORDER = ("return", "state", "action")
+LOWEST = -1e30  # added to a score, leaves no trace of it in a softmax with any real one
 
 
 class SequenceGraph(nn.Module):
@@ -49,10 +50,10 @@ class SequenceGraph(nn.Module):
 class PolicyGraph(nn.Module):
     """The last action of a window, exactly, for less work than the whole forward pass.
 
-    What it saves: the state and return heads; the last action token, which nothing reads; in the
-    last layer everything but what attention looks at, save for the last state token; and all that
-    folding.py folds. Tokens stay two-dimensional, [B * L, H] without the last action token, so
-    that a linear map is one Gemm.
+    What it saves: the state and return heads; in the last layer everything but what attention
+    looks at, save for the last state token; and all that folding.py folds. Tokens stay
+    two-dimensional, [B * L, H], so that a linear map is one Gemm. The last action token comes
+    along although nothing reads it: cutting it out costs more than it saves.
     """
 
     def __init__(self, model: DecisionTransformer, facts: Facts, outputs: tuple[str, ...]):
@@ -72,40 +73,47 @@ class PolicyGraph(nn.Module):
         timesteps: Tensor,  # [B, T] int64
         attention_mask: Tensor,  # [B, T] int64; the last column is 1
     ) -> tuple[Tensor, ...]:
-        real = token_mask(attention_mask, self.model.config.tokens_per_step)
+        batch = states.shape[0]
         if self.joint is None:
+            real = token_mask(attention_mask, self.model.config.tokens_per_step)
             inputs = self.inward(states, actions, returns_to_go)
-            tokens = self.tokens.embed(*inputs, timesteps, real)  # [B, L + 1, H]
+            tokens = self.tokens.embed(*inputs, timesteps, real).flatten(0, 1)
         else:
             tokens = self.joint(states, actions, returns_to_go)  # [B * T, 3H]
-            tokens = tokens.unflatten(0, timesteps.shape).unflatten(2, (3, -1))  # [B, T, 3, H]
+            tokens = tokens.view(-1, 3, self.model.config.hidden_size)
             if self.model.tokens.embed_timestep is not None:
-                tokens = tokens + self.model.tokens.embed_timestep(timesteps).unsqueeze(2)
-            tokens = tokens.flatten(1, 2)
-        return self.head(self.last_hidden(tokens[:, :-1], real[:, :-1]))
+                time = self.model.tokens.embed_timestep(timesteps)  # [B, T, H]
+                tokens = tokens + time.view(-1, 1, self.model.config.hidden_size)
+            tokens = tokens.flatten(0, 1)
+        x = self.model.tokens.embed_ln(tokens)  # [B * L, H]
+        return self.head(self.last_hidden(x, self.mask(attention_mask, batch), batch))
 
-    def last_hidden(self, tokens: Tensor, real: Tensor) -> Tensor:
-        """The last token after the last layer: [B, L, H] -> [B, H]."""
-        model, (batch, length) = self.model, real.shape
-        x = model.tokens.embed_ln(tokens.flatten(0, 1))  # [B * L, H]
-        mask = causal_mask(real, x.dtype)
+    def mask(self, attention_mask: Tensor, batch: int) -> Tensor:
+        """What is added to the scores: [B, T] -> [B, 1, L, L].
+
+        A token never looks ahead. What is padding is merely so low that no real token notices it:
+        its own rows, which nobody reads, would be all -inf otherwise, and not a number after that.
+        """
+        per_step = self.model.config.tokens_per_step
+        length = per_step * attention_mask.shape[1]
+        ahead = torch.full((length, length), float("-inf")).triu(1)
+        padding = torch.where(attention_mask == 0, LOWEST, 0.0)
+        padding = torch.stack((padding,) * per_step, dim=2)  # [B, T, 3]
+        return ahead + padding.view(-1, 1, 1, length)
+
+    def last_hidden(self, x: Tensor, mask: Tensor, batch: int) -> Tensor:
+        """The last state token after the last layer: [B * L, H] -> [B, H]."""
+        model, config = self.model, self.model.config
         for layer, (block, attention) in enumerate(zip(model.blocks, self.attentions, strict=True)):
             normed = block.attention_input(x)
-            memory = tuple(self.heads(y, batch, length) for y in attention.memory(normed))
-            if layer == model.config.n_layer - 1:  # nothing reads its other tokens
-                x, normed = (y.view(batch, length, -1)[:, -1] for y in (x, normed))
-                query = attention.split(attention.query(normed), 1)
-                mask = mask[:, :, -1:]
+            memory = tuple(attention.split(y, batch, -1) for y in attention.memory(normed))
+            if layer == config.n_layer - 1:  # nothing reads its other tokens
+                x, normed = (y.view(batch, -1, config.hidden_size)[:, -2] for y in (x, normed))
+                query, mask = attention.split(attention.query(normed), -1, 1), mask[:, :, -2:-1]
             else:
-                query = self.heads(attention.query(normed), batch, length)
+                query = attention.split(attention.query(normed), batch, -1)
             x = block.after_attention(x, attention.attend(query, memory, mask))
         return model.ln_f(x)
-
-    def heads(self, x: Tensor, batch: int, length: int) -> Tensor:  # [B * L, H] -> [B, N, L, D]
-        config = self.model.config
-        if config.n_head == 1:
-            return x.view(batch, 1, length, config.hidden_size)
-        return x.view(batch, length, config.n_head, config.head_size).transpose(1, 2)
 
 
 class WithoutReturns(nn.Module):

@@ -75,7 +75,8 @@ class StepGraph(nn.Module):
             grown += memory
             if last:  # one state token of each row of slots
                 x, normed = (F.embedding(given["answer"], y) for y in (x, normed))  # [B, H]
-            query = attention.split(attention.query(normed), 1 if last else config.tokens_per_step)
+            tokens = 1 if last else config.tokens_per_step
+            query = attention.split(attention.query(normed), -1, tokens)
             x = block.after_attention(x, attention.attend(query, memory, mask))
         return (*self.head(model.ln_f(x)), *grown)
 
