@@ -67,6 +67,25 @@ Provider = Annotated[
     Literal["cpu", "cuda", "auto"], typer.Option(help="Execution provider of ONNX Runtime.")
 ]
 
+Precision = Annotated[
+    Literal["fp32", "fp16", "int8"],
+    typer.Option(
+        help="fp16 is for CUDA, int8 (weights) for the CPU; both of --graph policy or step, and "
+        "both must earn the return of fp32."
+    ),
+]
+Episodes = Annotated[
+    int,
+    typer.Option(help="Seeds that fp16 and int8 play against fp32 before they pass, 0 for none."),
+]
+StaticBatch = Annotated[
+    int | None, typer.Option(help="Fix the batch size, for engines that need it.", min=1)
+]
+StaticLength = Annotated[
+    int | None,
+    typer.Option(help="Fix the window's length; shorter ones are padded.", min=1),
+]
+
 FACTS = "Facts that a checkpoint may not carry"
 
 
@@ -120,6 +139,10 @@ def onnx(
     outputs: Outputs = None,
     sample: Sample = False,
     opset: Annotated[int, typer.Option(help="ONNX opset, 20 to 23.")] = 20,
+    precision: Precision = "fp32",
+    episodes: Episodes = 20,
+    static_batch: StaticBatch = None,
+    static_length: StaticLength = None,
     validate: Validate = True,
     context_length: ContextLength = None,
     n_head: NHead = None,
@@ -141,7 +164,11 @@ def onnx(
         context_length, n_head, activation, action_tanh, discrete, returns, stats, return_scale,
         target_return, env, revision,
     )  # fmt: skip
-    _export("onnx", model, overrides, output, graph, outputs, sample, validate, opset=opset)
+    _export(
+        "onnx", model, overrides, output, graph, outputs, sample, validate, opset=opset,
+        precision=precision, episodes=episodes, static_batch=static_batch,
+        static_length=static_length,
+    )  # fmt: skip
 
 
 @app.command()
@@ -184,7 +211,7 @@ def _export(
     outputs: str | None,
     sample: bool,
     validate: bool,
-    **options: int,
+    **options: object,
 ) -> None:
     from dt_export import checkpoints, screen
     from dt_export.exporting import ValidationFailedError, export
@@ -280,6 +307,10 @@ def run(
     ] = None,
     provider: Provider = "cpu",
     threads: Annotated[int, typer.Option(help="Threads inside an operator, 0 for all.")] = 1,
+    slots: Annotated[
+        str | None,
+        typer.Option(help="Of a step graph: how many staggered caches, or `ring`.  [default: 4]"),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first episode; the next adds 1.")] = None,
 ) -> None:
     """Run episodes: returns and step latencies.
@@ -289,7 +320,7 @@ def run(
     from dt_export import running, screen
 
     console = screen.console()
-    policy = running.open_policy(artifact, provider, threads)
+    policy = running.open_policy(artifact, provider, threads, slots)
     environment = running.make_environment(env, policy.contract)
     with screen.steps(episodes, console) as on_step:
         results = running.run(policy, environment, episodes, target_return, seed, on_step)

@@ -4,24 +4,60 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from dt_export import graphs, validation
+from dt_runtime import Contract, slots
+
+from dt_export import graphs, step, validation
 from dt_export.backbone import GRAPH, Backbone
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import CheckError, UsageError
-from dt_export.targets import TARGETS, Artifact, onnx
+from dt_export.targets import TARGETS, Artifact, Opened, onnx
 from dt_export.targets.artifact import contract_of
-from dt_export.validation import Report
+from dt_export.validation import Report, closed_loop
 
 
 class ValidationFailedError(CheckError):
-    """The export is not equal to eager PyTorch; nothing was written. ``report`` says where."""
+    """The export does not do what the checkpoint does; nothing was written. ``report`` says where.
+
+    Either it is not equal to eager PyTorch, or a smaller precision earns another return.
+    """
 
     def __init__(self, report: Report):
-        super().__init__("the exported graph is not equal to eager PyTorch, nothing was written")
+        message = "the exported graph is not equal to eager PyTorch, nothing was written"
+        loop = report.closed_loop
+        if report.equal and loop is not None:
+            message = (
+                f"{report.contract.precision} earns a mean return of {loop.mean:.1f} in "
+                f"{loop.environment}, fp32 {loop.expected_mean:.1f}: {abs(loop.change):.1%} apart, "
+                f"allowed {loop.limit:.0%}; nothing was written. Export with --precision fp32"
+            )
+        super().__init__(message)
         self.report = report
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an export can be told beside where it goes.
+
+    ``static_batch`` and ``static_length`` are sizes that the file fixes, for engines that need it:
+    environments at once, and timesteps of every window (shorter ones are padded on the left). A
+    step graph has ``static_length`` as its context length, and with ``static_batch`` its default
+    number of slots. ``episodes`` are played by fp16 and int8 against fp32 where the environment is
+    known and installed; 0 for none.
+    """
+
+    graph: str = "policy"
+    outputs: tuple[str, ...] = ()  # of a sequence graph; none for all predictions
+    sample: bool = False  # put out mu and log_std of a stochastic policy too
+    opset: int = onnx.DEFAULT_OPSET
+    precision: str = "fp32"
+    static_batch: int | None = None
+    static_length: int | None = None
+    validate: bool = True
+    episodes: int = closed_loop.EPISODES
 
 
 def export(
@@ -29,47 +65,41 @@ def export(
     target: str = "onnx",
     path: Path | None = None,
     *,
-    graph: str = "policy",
-    outputs: tuple[str, ...] = (),
-    sample: bool = False,
-    opset: int = onnx.DEFAULT_OPSET,
-    validate: bool = True,
     on_case: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> tuple[Artifact, Report | None]:
     """Export a checkpoint.
 
+    Validation compares with eager PyTorch before the file gets its name. Its inputs are drawn from
+    a seed made of the weights, so that the same export gives the same bytes.
+
     Args:
-        path: where to; without it, ``<name>.onnx`` or ``<name>_<graph>.onnx`` in this folder.
-        outputs: of a sequence graph; none for state, action and return predictions.
-        sample: put out ``mu`` and ``log_std`` of a stochastic policy too.
-        validate: compare with eager PyTorch before the file gets its name. The inputs are drawn
-            from a seed made of the weights, so that the same export gives the same bytes.
+        path: where to; without it, ``<name>.onnx`` in this folder, graph and precision in its name
+            where they are not the usual ones.
+        on_case: called with (done, in all) while it validates.
+        options: the fields of ``Options``.
 
     Raises:
-        UsageError: a graph, output, opset or folder that does not exist.
+        UsageError: a graph, output, opset, size or folder that does not exist.
         ValidationFailedError: not equal; no file is left behind.
     """
+    wanted = Options(**options)
     writer = TARGETS[target]
-    path = path or default_path(checkpoint, target, graph)
+    path = path or default_path(checkpoint, target, wanted.graph, wanted.precision)
     if path.suffix != writer.SUFFIX:
         raise UsageError(f"--output {path}: expected a file ending in {writer.SUFFIX}")
-    if (graph == GRAPH) != isinstance(checkpoint.model, Backbone):
-        raise UsageError(f"--graph {graph}: load the checkpoint with backbone={graph == GRAPH}")
-    names = graphs.output_names(checkpoint.model.config, graph, outputs, sample)
-    module = graphs.build(checkpoint, graph, names)
+    _check(checkpoint, target, wanted)
+    checkpoint, sizes = _static(checkpoint, wanted)
     with _atomic(path) as temporary:
-        if target == "onnx":
-            contract = contract_of(checkpoint, graph, names, {"target": target, "opset": opset})
-            traced = onnx.trace(module, contract, opset)
-        else:
-            contract = contract_of(checkpoint, graph, names, {"target": target})
-            traced = writer.trace(module, contract)
+        traced, contract = _trace(checkpoint, target, wanted, sizes, wanted.precision)
         writer.write(traced, contract, temporary)
         report = None
-        if validate:
+        if wanted.validate:
             seed = int(checkpoint.source.sha256[:8], 16)
             opened = writer.read(temporary)
             report = validation.check(opened, checkpoint, seed=seed, on_case=on_case)
+            if report.passed and wanted.precision != "fp32" and wanted.episodes:
+                report = _play(report, opened, checkpoint, wanted, sizes, on_case)
             if not report.passed:
                 raise ValidationFailedError(report)
             contract = replace(contract, validation=report.validation())
@@ -77,9 +107,97 @@ def export(
     return Artifact(path, contract, path.stat().st_size), report
 
 
-def default_path(checkpoint: Checkpoint, target: str, graph: str) -> Path:
-    name = checkpoint.name if graph == "policy" else f"{checkpoint.name}_{graph}"
-    return Path(f"{name}{TARGETS[target].SUFFIX}")
+def _check(checkpoint: Checkpoint, target: str, wanted: Options) -> None:
+    """Combinations that do not exist."""
+    graph, precision = wanted.graph, wanted.precision
+    if (graph == GRAPH) != isinstance(checkpoint.model, Backbone):
+        raise UsageError(f"--graph {graph}: load the checkpoint with backbone={graph == GRAPH}")
+    if precision not in graphs.PRECISIONS:
+        known = ", ".join(graphs.PRECISIONS)
+        raise UsageError(f"--precision is {precision!r}, expected one of {known}")
+    if precision != "fp32" and (target != "onnx" or graph not in ("policy", "step")):
+        raise UsageError(
+            f"--precision {precision} is made of ONNX files of graph policy or step, "
+            f"not of {target} {graph}"
+        )
+    sizes = {"--static-batch": wanted.static_batch, "--static-length": wanted.static_length}
+    for flag, size in sizes.items():
+        if size is None:
+            continue
+        if graph == GRAPH:
+            raise UsageError(f"{flag} belongs to --graph policy, step or sequence, not to {graph}")
+        if size < 1:
+            raise UsageError(f"{flag} is {size}, expected at least 1")
+    context = getattr(checkpoint.facts, "context_length", 0)
+    if wanted.static_length is not None and wanted.static_length > context:
+        raise UsageError(
+            f"--static-length is {wanted.static_length}, expected at most K, which is {context}"
+        )
+
+
+def _static(checkpoint: Checkpoint, wanted: Options) -> tuple[Checkpoint, dict[str, int]]:
+    """The checkpoint with its context as long as the file's windows, and the fixed axes."""
+    sizes: dict[str, int] = {}
+    if wanted.static_length is not None:
+        facts = replace(checkpoint.facts, context_length=wanted.static_length)
+        checkpoint = replace(checkpoint, facts=facts)
+        sizes[graphs.SEQUENCE] = wanted.static_length
+    if wanted.static_batch is not None:
+        sizes[graphs.BATCH] = wanted.static_batch
+        sizes[step.SLOTS] = min(slots.DEFAULT, checkpoint.facts.context_length)
+    return checkpoint, sizes
+
+
+def _trace(
+    checkpoint: Checkpoint, target: str, wanted: Options, sizes: dict[str, int], precision: str
+) -> tuple[Any, Contract]:
+    graph = wanted.graph
+    names = graphs.output_names(checkpoint.model.config, graph, wanted.outputs, wanted.sample)
+    module = graphs.build(checkpoint, graph, names, precision)
+    producer = {"target": target}
+    if target == "onnx":
+        producer["opset"] = wanted.opset
+    contract = contract_of(checkpoint, graph, names, producer, precision, sizes)
+    if target == "onnx":
+        return onnx.trace(module, contract, wanted.opset), contract
+    return TARGETS[target].trace(module, contract), contract
+
+
+def _play(
+    report: Report,
+    opened: Opened,
+    checkpoint: Checkpoint,
+    wanted: Options,
+    sizes: dict[str, int],
+    on_case: Callable[[int, int], None] | None,
+) -> Report:
+    """The report with the returns of both precisions, or with why there are none."""
+    environment = checkpoint.facts.environment
+    if environment is None or not checkpoint.facts.target_returns:
+        what = "environment" if environment is None else "target return"
+        return replace(
+            report, not_played=f"the checkpoint names no {what} (--env, --target-return)"
+        )
+    if opened.contract.inputs[0].shape[0] not in (graphs.BATCH, step.ROWS, 1):
+        return replace(report, not_played="the file has a batch of its own")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"fp32{onnx.SUFFIX}"
+        onnx.write(*_trace(checkpoint, "onnx", wanted, sizes, "fp32"), path)
+        try:
+            played = closed_loop.compare(
+                opened.engine, onnx.read(path).engine, environment, None, wanted.episodes, on_case
+            )
+        except (UsageError, ValueError) as error:
+            return replace(report, not_played=str(error))
+    return replace(report, closed_loop=played)
+
+
+def default_path(checkpoint: Checkpoint, target: str, graph: str, precision: str = "fp32") -> Path:
+    """The name says what is not usual: ``hopper.onnx``, ``hopper_step_int8.onnx``."""
+    parts = [checkpoint.name]
+    parts += [graph] if graph != "policy" else []
+    parts += [precision] if precision != "fp32" else []
+    return Path(f"{'_'.join(parts)}{TARGETS[target].SUFFIX}")
 
 
 @contextmanager

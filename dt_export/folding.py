@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from dt_export.facts import Facts
 from dt_export.model import Block, DecisionTransformer, ModelConfig
 
-
 UNSEEN = 70.0  # a score so far below the best weighs exp(-70), nothing in float32 beside 1
 
 
@@ -141,6 +140,16 @@ def by_index(model: DecisionTransformer) -> nn.Module:
     table = (embed.weight.T + embed.bias).detach()
     tokens.embed_action = nn.Embedding.from_pretrained(table)
     return tokens
+
+
+def narrow(graph: nn.Module, dtype: torch.dtype) -> None:
+    """Turn the layers of a graph to ``dtype``, in place; its embedding and head stay as they are.
+
+    ``graph`` has a model and folded attentions.
+    """
+    if dtype != torch.float32:
+        for part in (graph.model.blocks, graph.attentions, graph.model.ln_f):
+            part.to(dtype)
 
 
 def linear(weight: Tensor, bias: Tensor) -> nn.Linear:

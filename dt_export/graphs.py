@@ -7,6 +7,8 @@
 - ``backbone``: the transformer alone, with a cache of keys and values (see backbone.py).
 """
 
+import copy
+
 import torch
 from dt_runtime.contract import Axis, TensorSpec
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ from dt_export import backbone, step
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
-from dt_export.folding import FoldedAttention, JointEmbedding, all_linear, by_index
+from dt_export.folding import FoldedAttention, JointEmbedding, all_linear, by_index, narrow
 from dt_export.model import DecisionTransformer, ModelConfig, token_mask
 from dt_export.units import Head, Inward
 
@@ -25,6 +27,10 @@ EXTRA_OUTPUTS = ("last_hidden_state", "hidden_states", "attentions")
 GAUSSIAN = ("mu", "log_std")
 TOKEN_ORDER = ("return", "state", "action")
 LOWEST = -1e30  # added to a score, leaves no trace of it in a softmax with any real one
+LOWEST_HALF = -3e4  # the same in float16, which ends at 65504
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float32}
+PRECISIONS = tuple(DTYPES)
+CACHES = {"fp32": "float32", "fp16": "float16", "int8": "float32"}
 
 
 class SequenceGraph(nn.Module):
@@ -56,14 +62,22 @@ class PolicyGraph(nn.Module):
     along although nothing reads it: cutting it out costs more than it saves.
     """
 
-    def __init__(self, model: DecisionTransformer, facts: Facts, outputs: tuple[str, ...]):
+    def __init__(
+        self,
+        model: DecisionTransformer,
+        facts: Facts,
+        outputs: tuple[str, ...],
+        dtype: torch.dtype = torch.float32,
+    ):
         super().__init__()
         config = model.config
-        self.model = model
+        self.model, self.dtype = model, dtype
+        self.lowest = LOWEST if dtype == torch.float32 else LOWEST_HALF
         self.joint = JointEmbedding(model, facts, TOKEN_ORDER) if all_linear(config) else None
         self.inward, self.tokens = Inward(facts), by_index(model)
         self.attentions = nn.ModuleList(FoldedAttention(b, config) for b in model.blocks)
         self.head = Head(model, facts, outputs)
+        narrow(self, dtype)
 
     def forward(
         self,
@@ -85,8 +99,9 @@ class PolicyGraph(nn.Module):
                 time = self.model.tokens.embed_timestep(timesteps)  # [B, T, H]
                 tokens = tokens + time.view(-1, 1, self.model.config.hidden_size)
             tokens = tokens.flatten(0, 1)
-        x = self.model.tokens.embed_ln(tokens)  # [B * L, H]
-        return self.head(self.last_hidden(x, self.mask(attention_mask, batch), batch))
+        x = self.model.tokens.embed_ln(tokens).to(self.dtype)  # [B * L, H]
+        hidden = self.last_hidden(x, self.mask(attention_mask, batch), batch)
+        return self.head(hidden.to(torch.float32))
 
     def mask(self, attention_mask: Tensor, batch: int) -> Tensor:
         """What is added to the scores: [B, T] -> [B, 1, L, L].
@@ -96,8 +111,8 @@ class PolicyGraph(nn.Module):
         """
         per_step = self.model.config.tokens_per_step
         length = per_step * attention_mask.shape[1]
-        ahead = torch.full((length, length), float("-inf")).triu(1)
-        padding = torch.where(attention_mask == 0, LOWEST, 0.0)
+        ahead = torch.full((length, length), float("-inf"), dtype=self.dtype).triu(1)
+        padding = torch.where(attention_mask == 0, self.lowest, 0.0).to(self.dtype)
         padding = torch.stack((padding,) * per_step, dim=2)  # [B, T, 3]
         return ahead + padding.view(-1, 1, 1, length)
 
@@ -129,28 +144,41 @@ class WithoutReturns(nn.Module):
         return self.conditioned(states, actions, None, timesteps, attention_mask)
 
 
-def build(checkpoint: Checkpoint, graph: str, names: tuple[str, ...] | None = None) -> nn.Module:
+def build(
+    checkpoint: Checkpoint,
+    graph: str,
+    names: tuple[str, ...] | None = None,
+    precision: str = "fp32",
+) -> nn.Module:
     """The module to trace, in eval mode.
+
+    In ``fp16`` the layers of a policy or step graph count in float16; what comes before and after
+    them stays in float32, since raw inputs may be beyond float16. ``int8`` is not made here: see
+    int8.py.
 
     Its positional inputs are those of ``input_specs``, its outputs those named, or without names
     the default of ``output_names``.
     """
-    model = checkpoint.model
+    model, dtype = checkpoint.model, DTYPES[precision]
     if graph == backbone.GRAPH:
         return model
+    if dtype != torch.float32:
+        model = copy.deepcopy(model)
     names = names or output_names(model.config, graph)
     if graph == step.GRAPH:
         inputs = input_specs(model.config, graph, checkpoint.facts.context_length)
         inputs = tuple(spec.name for spec in inputs)
-        return step.StepGraph(model, checkpoint.facts, names, inputs).eval()
+        return step.StepGraph(model, checkpoint.facts, names, inputs, dtype).eval()
     if graph == "policy":
-        module: nn.Module = PolicyGraph(model, checkpoint.facts, names)
+        module: nn.Module = PolicyGraph(model, checkpoint.facts, names, dtype)
     else:
         module = SequenceGraph(model, names)
     return (module if model.config.returns else WithoutReturns(module)).eval()
 
 
-def input_specs(config: ModelConfig, graph: str, context_length: int = 1) -> tuple[TensorSpec, ...]:
+def input_specs(
+    config: ModelConfig, graph: str, context_length: int = 1, precision: str = "fp32"
+) -> tuple[TensorSpec, ...]:
     """What goes in. A policy takes discrete actions as indices, whatever the network was fed.
 
     ``context_length`` is the size of a step graph's caches, in timesteps; others hold any window.
@@ -158,7 +186,7 @@ def input_specs(config: ModelConfig, graph: str, context_length: int = 1) -> tup
     if graph == backbone.GRAPH:
         return backbone.input_specs(config)
     if graph == step.GRAPH:
-        return step.input_specs(config, context_length)
+        return step.input_specs(config, context_length, CACHES[precision])
     window: tuple[Axis, ...] = (BATCH, SEQUENCE)
     states = "uint8" if config.frames else "float32"
     by_index = config.index_actions or (config.discrete and graph == "policy")
@@ -174,14 +202,18 @@ def input_specs(config: ModelConfig, graph: str, context_length: int = 1) -> tup
 
 
 def output_specs(
-    config: ModelConfig, graph: str, names: tuple[str, ...], context_length: int = 1
+    config: ModelConfig,
+    graph: str,
+    names: tuple[str, ...],
+    context_length: int = 1,
+    precision: str = "fp32",
 ) -> tuple[TensorSpec, ...]:
     """What comes out under these names; of a step graph the caches too."""
     if graph == backbone.GRAPH:
         return backbone.output_specs(config)
     if graph == step.GRAPH:
         action: tuple[Axis, ...] = (BATCH, config.act_dim)
-        caches = step.cache_specs(config, context_length, prefix=step.NEW)
+        caches = step.cache_specs(config, context_length, CACHES[precision], step.NEW)
         return (*(TensorSpec(name, "float32", action) for name in names), *caches)
     hidden, layers, heads, size = config.hidden_size, config.n_layer, config.n_head, config.act_dim
     tokens = token_axis(config)

@@ -10,12 +10,15 @@ from dt_runtime import Contract, ContractError, Episode, Policy, rollout
 from dt_export.errors import UsageError
 
 
-def open_policy(path: Path, provider: str = "cpu", threads: int = 1) -> Policy:
-    """A policy, its errors turned into usage errors."""
+def open_policy(
+    path: Path, provider: str = "cpu", threads: int = 1, slots: str | None = None
+) -> Policy:
+    """A policy, its errors turned into usage errors; ``slots`` as on a command line."""
+    count = int(slots) if slots is not None and slots.isdigit() else slots
     if path.suffix != ".onnx":
         raise UsageError(f"{path}: `run` takes an .onnx artifact; make one with `dt-export onnx`")
     try:
-        return Policy(path, provider=provider, threads=threads)
+        return Policy(path, provider=provider, threads=threads, slots=count)
     except (ContractError, FileNotFoundError, ValueError, RuntimeError, ImportError) as error:
         raise UsageError(str(error)) from None
 

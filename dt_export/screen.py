@@ -86,12 +86,31 @@ def parity_table(report: Report) -> RenderableType:
 
 
 def verdict(report: Report) -> Text:
-    """One line; it names the seed, so that the very inputs can be had again."""
+    """A line, and one more of returns; it names the seed, so that the inputs can be had again."""
+    return Text("\n").join(line for line in (_equality(report), _returns(report)) if line)
+
+
+def _returns(report: Report) -> Text | None:
+    """What a smaller precision earned beside fp32."""
+    loop, precision = report.closed_loop, report.contract.precision
+    if loop is None:
+        why = report.not_played
+        return None if why is None else Text(f"returns not compared with fp32: {why}", "yellow")
+    return Text(
+        f"{precision} earns {loop.mean:.1f} in {loop.environment} at target "
+        f"{loop.target_return:g}, fp32 {loop.expected_mean:.1f}: {loop.change:+.1%}, allowed "
+        f"{loop.limit:.0%} ({len(loop.returns)} seeds)",
+        style="green" if loop.passed else "bold red",
+    )
+
+
+def _equality(report: Report) -> Text:
     cases = f"{report.cases} cases, seed {report.seed}"
     against = {"eager": "eager PyTorch", "transformers": "transformers"}[report.reference]
-    if report.passed:
+    if report.equal:
         worst = f"worst error {report.worst.error:.1e}, tolerance {report.tolerance:.0e}"
-        return Text(f"equal to {against}: {worst} ({cases})", style="green")
+        how = "equal" if report.contract.precision == "fp32" else "close"
+        return Text(f"{how} to {against}: {worst} ({cases})", style="green")
     return Text(f"NOT equal to {against} (tolerance {report.tolerance:.0e}; {cases})", "bold red")
 
 

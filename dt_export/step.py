@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
-from dt_export.folding import FoldedAttention, JointEmbedding, all_linear, by_index
+from dt_export.folding import FoldedAttention, JointEmbedding, all_linear, by_index, narrow
 from dt_export.model import DecisionTransformer, ModelConfig
 from dt_export.units import Head, Inward
 
@@ -47,23 +47,25 @@ class StepGraph(nn.Module):
         facts: Facts,
         outputs: tuple[str, ...],
         inputs: tuple[str, ...],
+        dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
-        self.model, self.inputs, config = model, inputs, model.config
+        self.model, self.inputs, self.dtype, config = model, inputs, dtype, model.config
         self.joint = JointEmbedding(model, facts, TOKEN_ORDER) if all_linear(config) else None
         self.inward, self.tokens = Inward(facts), by_index(model)
         self.attentions = nn.ModuleList(FoldedAttention(b, config) for b in model.blocks)
         self.head = Head(model, facts, outputs)
+        narrow(self, dtype)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.inputs, inputs, strict=True))
         model, config = self.model, self.model.config
-        x = model.tokens.embed_ln(self.embed(given))  # [R * P, H]
+        x = model.tokens.embed_ln(self.embed(given)).to(self.dtype)  # [R * P, H]
         names, grown = cache_names(config), []
         kept = len(names) // config.n_layer
         for layer, (block, attention) in enumerate(zip(model.blocks, self.attentions, strict=True)):
             last = layer == config.n_layer - 1
-            mask = given["answer_mask" if last else "mask"]
+            mask = given["answer_mask" if last else "mask"].to(self.dtype)
             position = given["answer_position" if last else "position"]
             normed = block.attention_input(x)
             memory = tuple(
@@ -78,7 +80,7 @@ class StepGraph(nn.Module):
             tokens = 1 if last else config.tokens_per_step
             query = attention.split(attention.query(normed), -1, tokens)
             x = block.after_attention(x, attention.attend(query, memory, mask))
-        return (*self.head(model.ln_f(x)), *grown)
+        return (*self.head(model.ln_f(x).to(torch.float32)), *grown)
 
     def embed(self, given: Mapping[str, Tensor]) -> Tensor:
         """The new tokens before the norm, [R * P, H]."""
@@ -140,7 +142,10 @@ def cache_names(config: ModelConfig) -> tuple[str, ...]:
     return tuple(f"{kind}_{layer}" for layer in range(config.n_layer) for kind in kinds)
 
 
-def input_specs(config: ModelConfig, context_length: int) -> tuple[TensorSpec, ...]:
+def input_specs(
+    config: ModelConfig, context_length: int, cache: str = "float32"
+) -> tuple[TensorSpec, ...]:
+    """``cache`` is the type of the caches."""
     per_step, heads = config.tokens_per_step, config.n_head
     positions = per_step * context_length
     tokens = f"{per_step}*{ROWS}"
@@ -165,11 +170,12 @@ def input_specs(config: ModelConfig, context_length: int) -> tuple[TensorSpec, .
         absent.add("timesteps")
     if config.n_layer == 1:
         absent |= {"mask", "position"}
-    return (*(s for s in specs if s.name not in absent), *cache_specs(config, context_length))
+    caches = cache_specs(config, context_length, cache)
+    return (*(spec for spec in specs if spec.name not in absent), *caches)
 
 
 def cache_specs(
-    config: ModelConfig, context_length: int, prefix: str = ""
+    config: ModelConfig, context_length: int, dtype: str = "float32", prefix: str = ""
 ) -> tuple[TensorSpec, ...]:
     """Of inputs, and with a prefix of outputs."""
     positions, heads, size = (
@@ -181,6 +187,6 @@ def cache_specs(
     answering: tuple[Axis, ...] = (BATCH, heads, f"{positions}*{SLOTS}", size)
     last = f"_{config.n_layer - 1}"
     return tuple(
-        TensorSpec(prefix + name, "float32", answering if name.endswith(last) else rows)
+        TensorSpec(prefix + name, dtype, answering if name.endswith(last) else rows)
         for name in cache_names(config)
     )

@@ -1,13 +1,14 @@
 """What an export makes, and how a contract is put together."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from dt_runtime.contract import ActionSpec, Contract, StateSpec
+from dt_runtime.contract import ActionSpec, Axis, Contract, StateSpec, TensorSpec
 from dt_runtime.engine import Engine
 
 from dt_export import __version__, backbone, step
@@ -57,10 +58,19 @@ class Artifact:
 
 
 def contract_of(
-    checkpoint: Checkpoint, graph: str, outputs: tuple[str, ...], producer: Mapping[str, Any]
+    checkpoint: Checkpoint,
+    graph: str,
+    outputs: tuple[str, ...],
+    producer: Mapping[str, Any],
+    precision: str = "fp32",
+    sizes: Mapping[str, int] | None = None,
 ) -> Contract:
-    """The contract of an export, before anything was validated."""
+    """The contract of an export, before anything was validated.
+
+    ``sizes`` are axes that the file has fixed, by name.
+    """
     config, facts = checkpoint.model.config, checkpoint.facts
+    context, fixed = facts.context_length, partial(_fixed, sizes or {})
     return Contract(
         graph=graph,
         dialect=checkpoint.dialect,
@@ -73,10 +83,11 @@ def contract_of(
             scale=facts.action_scale,
             offset=facts.action_offset,
         ),
-        context_length=facts.context_length,
+        context_length=context,
         max_ep_len=config.max_ep_len - facts.first_timestep,
-        inputs=input_specs(config, graph, facts.context_length),
-        outputs=output_specs(config, graph, outputs, facts.context_length),
+        inputs=fixed(input_specs(config, graph, context, precision)),
+        outputs=fixed(output_specs(config, graph, outputs, context, precision)),
+        precision=precision,
         first_timestep=facts.first_timestep,
         return_scale=facts.return_scale,
         target_returns=facts.target_returns or (),
@@ -84,6 +95,18 @@ def contract_of(
         source=checkpoint.source,
         producer={"dt_export": __version__, "torch": torch.__version__, **producer},
     )
+
+
+def _fixed(sizes: Mapping[str, int], specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """Specs with the axes in numbers that these sizes determine."""
+    return tuple(replace(s, shape=tuple(_axis(a, sizes) for a in s.shape)) for s in specs)
+
+
+def _axis(axis: Axis, sizes: Mapping[str, int]) -> Axis:
+    try:
+        return TensorSpec("", "", (axis,)).sized(sizes)[0]
+    except KeyError:
+        return axis
 
 
 EXAMPLE_SIZES = {BATCH: 2, SEQUENCE: 3, backbone.TOKENS: 3, backbone.PAST: 5, step.SLOTS: 3}

@@ -19,7 +19,7 @@ from dt_runtime.engine import OnnxEngine
 from onnxscript import opset18
 from torch import nn
 
-from dt_export import __version__, step
+from dt_export import __version__, int8, step
 from dt_export.backbone import GRAPH
 from dt_export.errors import UsageError
 from dt_export.graphs import BATCH, SEQUENCE
@@ -55,6 +55,8 @@ def trace(module: nn.Module, contract: Contract, opset: int) -> onnx.ModelProto:
             custom_translation_table={torch.ops.dt_export.write.default: _scatter},
         )
     _anonymise(program.model)
+    if contract.precision == "int8":
+        int8.quantise(program.model)
     _name_axes(program.model, contract)
     return ir.to_proto(program.model)
 

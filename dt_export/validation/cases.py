@@ -26,25 +26,29 @@ class Case:
 def cases(contract: Contract, longer: bool = True) -> Iterator[Case]:
     """Every length from 1 to K and every left padding from 0 to K - 1, one row and three.
 
-    A sequence graph gets some windows of more than K too, where its positions reach so far.
+    A file of fixed shape gets its own batch and length alone, with every padding. A sequence graph
+    gets some windows of more than K too, where its positions reach so far.
 
     The graphs are traced at one small length, so nearly all of these lie beyond it.
     """
     context = contract.context_length
-    for batch in (1, 3):
-        for length in range(1, context + 1):
-            yield Case(f"T = 1..{context}, B = {batch}", batch, length)
-    for batch in (1, 3):
+    fixed_batch, fixed_length = contract.inputs[0].shape[:2]
+    batches = (1, 3) if isinstance(fixed_batch, str) else (fixed_batch,)
+    lengths = range(1, context + 1) if isinstance(fixed_length, str) else (fixed_length,)
+    for batch in batches:
+        for length in lengths:
+            yield Case(f"T = {lengths[0]}..{lengths[-1]}, B = {batch}", batch, length)
+    for batch in batches:
         for padding in range(context):
             yield Case(f"left padding 0..{context - 1}, B = {batch}", batch, context, padding)
     for group, kind in (("end of the longest episode", "late"), ("extreme inputs", "extreme")):
-        for length in sorted({1, 2, context}):
-            yield Case(group, 1, length, kind=kind)
-            yield Case(group, 3, length, kind=kind)
-    if contract.graph == "sequence" and longer:
+        for length in sorted({1, 2, context} & set(lengths)):
+            for batch in batches:
+                yield Case(group, batch, length, kind=kind)
+    if contract.graph == "sequence" and longer and isinstance(fixed_length, str):
         for length in (context + 1, context + 3, 2 * context):
-            yield Case("windows longer than K", 1, length)
-            yield Case("windows longer than K", 3, length)
+            for batch in batches:
+                yield Case("windows longer than K", batch, length)
 
 
 def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str, np.ndarray]:

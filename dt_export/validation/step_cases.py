@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from dt_runtime import Policy
 from dt_runtime.contract import Contract
-from dt_runtime.slots import DEFAULT, NEW
+from dt_runtime.slots import DEFAULT, NEW, fixed_slots
 
 from dt_export.targets.artifact import Opened
 from dt_export.validation.cases import EXTREME, Case, draw_states
@@ -36,14 +36,19 @@ def rollouts(contract: Contract) -> Iterator[Rollout]:
     context = contract.context_length
     usual = min(DEFAULT, context)
     steps = 2 * context + 5  # every slot begins anew at least once
-    for slots in sorted({1, min(2, context), min(3, context), usual, context}):
-        for batch in (1, 3):
+    counts, batches = sorted({1, min(2, context), min(3, context), usual, context}), (1, 3)
+    rows = contract.inputs[0].shape[0]
+    if isinstance(rows, int):  # a file of fixed shape
+        usual = fixed_slots(contract)
+        counts, batches = [usual], (rows // usual,)
+    for slots in counts:
+        for batch in batches:
             group = f"slots = {slots}, B = {batch}"
             yield Rollout(group, slots, batch, steps, steps)
-    yield Rollout("extreme inputs", usual, 3, context, context, EXTREME)
+    yield Rollout("extreme inputs", usual, batches[-1], context, context, EXTREME)
     if contract.max_ep_len <= LONGEST:
         past = contract.max_ep_len + context
-        yield Rollout("past the longest episode", usual, 1, past, steps)
+        yield Rollout("past the longest episode", usual, batches[0], past, steps)
 
 
 class Recorded:

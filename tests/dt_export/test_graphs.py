@@ -71,7 +71,7 @@ def test_output_specs_match_what_comes_out(checkpoint):
 @pytest.mark.parametrize(
     ("graph", "outputs", "words"),
     (
-        ("walk", (), "'walk'.*policy, sequence"),
+        ("walk", (), "'walk'.*policy, step, sequence"),
         ("sequence", ("rewards",), "'rewards'.*action_preds"),
         ("policy", ("attentions",), "sequence"),
     ),

@@ -89,6 +89,9 @@ class Validation:
     max_error: float  # the worst error over the bound's scale: compare this with the tolerance
     tolerance: float
     reference: str
+    episodes: int = 0  # played by a smaller precision and by fp32 on the same seeds
+    mean_return: float | None = None  # raw
+    fp32_return: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,13 @@ class Contract:
     source: Source = Source("unknown")
     producer: dict[str, Any] = field(default_factory=dict)
     validation: Validation | None = None
+
+    @property
+    def batch_size(self) -> int | None:
+        """The only batch size that the file takes; None for any."""
+        name = "answer" if self.graph == "step" else "states"
+        axis = next((spec.shape[0] for spec in self.inputs if spec.name == name), None)
+        return axis if isinstance(axis, int) else None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, allow_nan=False)

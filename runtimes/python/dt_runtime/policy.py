@@ -9,7 +9,7 @@ import numpy as np
 
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine, OnnxEngine
-from dt_runtime.slots import DEFAULT, Slots
+from dt_runtime.slots import DEFAULT, Slots, fixed_slots
 from dt_runtime.window import Window
 
 GRAPHS = ("policy", "step", "sequence")
@@ -75,6 +75,11 @@ class Policy:
             )
         if temperature is not None and contract.action.kind != "discrete":
             raise ValueError("temperature belongs to discrete policies, and this one is continuous")
+        made_for = contract.batch_size
+        if made_for not in (None, batch_size):
+            raise ValueError(
+                f"batch_size is {batch_size}, and the file was made for {made_for} (--static-batch)"
+            )
         self.contract: Contract = contract
         self.batch_size = batch_size
         self.provider: str = getattr(self._engine, "provider", "custom")
@@ -351,7 +356,7 @@ class Policy:
 
 def _memory(contract: Contract, rows: int, slots: int | str | None) -> Window | Slots:
     if contract.graph == "step":
-        default = min(DEFAULT, contract.context_length)
+        default = fixed_slots(contract) or min(DEFAULT, contract.context_length)
         return Slots(contract, rows, default if slots is None else slots)
     if slots is not None:
         raise ValueError(

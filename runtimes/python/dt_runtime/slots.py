@@ -22,6 +22,13 @@ HIDDEN = -np.inf
 NEW = "new_"  # before the name of a cache that comes out
 
 
+def fixed_slots(contract: Contract) -> int | None:
+    """The number of slots of a file of fixed shape."""
+    shapes = {spec.name: spec.shape for spec in contract.inputs}
+    rows, batch = shapes["states"][0], shapes["answer"][0]
+    return rows // batch if isinstance(rows, int) and isinstance(batch, int) else None
+
+
 class Slots:
     """Arrays of a step graph, filled for each timestep.
 
@@ -37,6 +44,9 @@ class Slots:
         count = 1 if self.ring else slots
         if not isinstance(count, int | np.integer) or not 1 <= count <= context:
             raise ValueError(f"slots is {slots!r}, expected 1 to {context} (K), or {RING!r}")
+        fixed = fixed_slots(contract)
+        if fixed not in (None, count):
+            raise ValueError(f"slots is {slots!r}, and the file was made for {fixed} of them")
         self.rows, self.slots, self.context_length = rows, count, context
         sizes = {"batch": rows, "slots": count}
         self.arrays: dict[str, np.ndarray] = {

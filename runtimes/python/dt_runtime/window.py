@@ -10,12 +10,15 @@ from dt_runtime.contract import Contract
 class Window:
     """Rows of at most K timesteps, newest last.
 
-    A single row is handed out at its own length, so early steps cost less; many rows share one
-    array of length K in which shorter ones are padded on the left and masked. Both are exact.
+    A single row is handed out at its own length, so early steps cost less, unless ``padded``; many
+    rows share one array of length K in which shorter ones are padded on the left and masked. Both
+    are exact.
     """
 
-    def __init__(self, contract: Contract, rows: int):
+    def __init__(self, contract: Contract, rows: int, padded: bool = False):
         self.rows, self.context_length = rows, contract.context_length
+        # A file of fixed shape gets windows of K alone, and so does an engine that wants one shape.
+        self.padded = rows > 1 or padded or isinstance(contract.inputs[0].shape[1], int)
         size = (rows, self.context_length)
         self.arrays: Mapping[str, np.ndarray] = {  # every input is [batch, sequence, ...]
             spec.name: np.zeros((*size, *spec.shape[2:]), spec.dtype) for spec in contract.inputs
@@ -58,7 +61,7 @@ class Window:
     @property
     def length(self) -> int:
         """The number of timesteps that ``view`` hands out now."""
-        return int(self.lengths[0]) if self.rows == 1 else self.context_length
+        return self.context_length if self.padded else int(self.lengths[0])
 
     def view(self, length: int) -> dict[str, np.ndarray]:
         """The newest ``length`` timesteps, without a copy: contiguous for one row or length K."""
