@@ -64,7 +64,8 @@ Validate = Annotated[
 ]
 Artifact = Annotated[Path, typer.Argument(help="An exported file.", show_default=False)]
 Provider = Annotated[
-    Literal["cpu", "cuda", "auto"], typer.Option(help="Execution provider of ONNX Runtime.")
+    Literal["cpu", "cuda", "tensorrt", "auto"],
+    typer.Option(help="Execution provider of ONNX Runtime."),
 ]
 
 Precision = Annotated[

@@ -51,7 +51,7 @@ def artifacts(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("artifacts")
     made = {}
     for target, suffix in (("onnx", ".onnx"), ("torchscript", ".pt")):
-        for graph in ("policy", "sequence"):
+        for graph in ("policy", "step", "sequence"):
             path = folder / f"{graph}{suffix}"
             export(checkpoint, target, path, graph=graph)
             made[target, graph] = path
@@ -61,6 +61,11 @@ def artifacts(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(scope="session")
 def policy_file(artifacts: dict) -> Path:
     return artifacts["onnx", "policy"]
+
+
+@pytest.fixture(scope="session")
+def step_file(artifacts: dict) -> Path:
+    return artifacts["onnx", "step"]
 
 
 @pytest.fixture(scope="session")

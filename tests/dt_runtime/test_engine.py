@@ -40,6 +40,39 @@ def test_cuda_without_cuda(policy_file):
 
 
 @needs_no_cuda
+def test_tensorrt_is_known_by_name(policy_file):
+    with pytest.raises(RuntimeError, match="provider 'tensorrt' cannot be had"):
+        Policy(policy_file, provider="tensorrt")
+
+
+@pytest.mark.parametrize("provider", ("cpu", "auto"))
+def test_a_cuda_graph_needs_cuda(policy_file, provider):
+    with pytest.raises(ValueError, match=f"cuda_graph records.*provider is '{provider}'"):
+        Policy(policy_file, provider=provider, cuda_graph=True)
+
+
+@pytest.mark.parametrize("rows", (1, 3))
+def test_twins_on_a_device_act_as_memory_in_place(step_file, policy_file, rows):
+    """The bindings that a GPU needs, run on the CPU as their device."""
+
+    class OnDevice(OnnxEngine):
+        def bind(self, inputs, outputs):
+            return self._bind_on_device(inputs, outputs)
+
+    for path in (step_file, policy_file):
+        rng = np.random.default_rng(0)
+        policies = [Policy(kind(path), batch_size=rows) for kind in (OnnxEngine, OnDevice)]
+        for policy in policies:
+            policy.reset(200.0)
+        rewards = None
+        for _ in range(20):
+            observations = rng.normal(0, 3, (rows, 5) if rows > 1 else 5)
+            actions = [policy.act(observations, rewards) for policy in policies]
+            assert np.array_equal(*actions)
+            rewards = rng.normal(5, 3, rows) if rows > 1 else float(rng.normal(5, 3))
+
+
+@needs_no_cuda
 def test_auto_falls_back_and_says_so_once(policy_file, monkeypatch):
     monkeypatch.setattr(engine, "_said_fallback", False)
     with warnings.catch_warnings(record=True) as caught:
@@ -51,7 +84,7 @@ def test_auto_falls_back_and_says_so_once(policy_file, monkeypatch):
 
 
 def test_unknown_provider(policy_file):
-    with pytest.raises(ValueError, match="provider is 'tpu', expected cpu, cuda or auto"):
+    with pytest.raises(ValueError, match="provider is 'tpu', expected cpu, cuda, tensorrt or auto"):
         Policy(policy_file, provider="tpu")
 
 

@@ -9,7 +9,11 @@ import numpy as np
 
 from dt_runtime.contract import METADATA_KEY, Contract, ContractError
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
 _said_fallback = False
 
 
@@ -28,28 +32,48 @@ class Engine(Protocol):
 class OnnxEngine:
     """One ONNX Runtime session over one artifact.
 
+    On CUDA and TensorRT the bound arrays have twins on the device: inputs are copied there before a
+    run and outputs back after it, while an array that is bound as input and as output, such as a
+    cache, stays on the device and its host memory is never read again.
+
     Args:
-        path: an ``.onnx`` file with our contract in its metadata.
-        provider: ``cpu``, ``cuda``, or ``auto``: CUDA where it works and else the CPU.
+        path: an ``.onnx`` or ``.ort`` file with our contract in its metadata.
+        provider: ``cpu``, ``cuda``, ``tensorrt``, or ``auto``: CUDA where it works and else the
+            CPU. TensorRT falls back on CUDA, and CUDA on the CPU, for single operators.
         threads: threads inside an operator; 1 suits a control loop, 0 leaves it to ONNX Runtime.
+        cuda_graph: let CUDA record a run and replay it as one launch. All runs must have one shape,
+            so bind once; ``Policy`` does.
 
     Raises:
         FileNotFoundError: no such file.
         ContractError: not an ONNX file, or one without our contract.
-        ValueError: no provider of that name.
-        RuntimeError: CUDA was asked for and cannot be had.
+        ValueError: no provider of that name, or ``cuda_graph`` without CUDA.
+        RuntimeError: a provider was asked for and cannot be had.
         ImportError: ONNX Runtime is not installed.
     """
 
-    def __init__(self, path: str | Path, provider: str = "cpu", threads: int = 1):
+    def __init__(
+        self,
+        path: str | Path,
+        provider: str = "cpu",
+        threads: int = 1,
+        cuda_graph: bool = False,
+    ):
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path}: no such file")
         if threads < 0:
             raise ValueError(f"threads is {threads}, expected 0 (ONNX Runtime's choice) or more")
-        self.session = _session(self.path, provider, threads)
+        if cuda_graph and provider not in ("cuda", "tensorrt"):
+            raise ValueError(
+                f"cuda_graph records CUDA's work, and provider is {provider!r}: pass "
+                "provider='cuda' or 'tensorrt'"
+            )
+        self.session = _session(self.path, provider, threads, cuda_graph)
         self.provider = self.session.get_providers()[0]
         self.contract = _contract(self.session, self.path)
+        self.cuda_graph = cuda_graph
+        self.device = "cpu" if self.provider == PROVIDERS["cpu"] else "cuda"
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """All outputs in new arrays: for checks, not for control loops."""
@@ -59,16 +83,54 @@ class OnnxEngine:
     def bind(
         self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
     ) -> Callable[[], None]:
+        for name, array in (*inputs.items(), *outputs.items()):
+            if not array.flags.c_contiguous:
+                raise ValueError(f"{name}: the bound array must be contiguous")
+        if self.device == "cpu":
+            return self._bind_in_place(inputs, outputs)
+        return self._bind_on_device(inputs, outputs)
+
+    def _bind_in_place(
+        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> Callable[[], None]:
+        """On the CPU, ONNX Runtime reads and writes the caller's memory."""
         binding = self.session.io_binding()
         for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
             for name, array in arrays.items():
-                if not array.flags.c_contiguous:
-                    raise ValueError(f"{name}: the bound array must be contiguous")
                 bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
         session, held = self.session, (inputs, outputs)
 
         def run(_held: Any = held) -> None:  # holds the arrays that the binding points into
             session.run_with_iobinding(binding)
+
+        return run
+
+    def _bind_on_device(
+        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> Callable[[], None]:
+        """Twins at addresses that never change, as a recorded CUDA graph needs them."""
+        make = _onnxruntime().OrtValue.ortvalue_from_numpy
+        resident = {id(array) for array in outputs.values()}
+        binding, twins, uploads, downloads = self.session.io_binding(), {}, [], []
+        for name, array in inputs.items():
+            twins[id(array)] = twin = make(array, self.device, 0)
+            binding.bind_ortvalue_input(name, twin)
+            if id(array) not in resident:
+                uploads.append((twin, array))
+        for name, array in outputs.items():
+            twin = twins.get(id(array))
+            if twin is None:
+                twin = make(array, self.device, 0)
+                downloads.append((twin, array))
+            binding.bind_ortvalue_output(name, twin)
+        session = self.session
+
+        def run() -> None:
+            for twin, array in uploads:
+                twin.update_inplace(array)
+            session.run_with_iobinding(binding)
+            for twin, array in downloads:
+                np.copyto(array, twin.numpy())
 
         return run
 
@@ -89,26 +151,37 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _session(path: Path, provider: str, threads: int) -> Any:
+def _session(path: Path, provider: str, threads: int, cuda_graph: bool) -> Any:
     if provider not in (*PROVIDERS, "auto"):
-        raise ValueError(f"provider is {provider!r}, expected cpu, cuda or auto")
-    cuda = PROVIDERS["cuda"]
+        raise ValueError(f"provider is {provider!r}, expected {', '.join(PROVIDERS)} or auto")
+    if provider == "cpu":
+        return _open(path, [PROVIDERS["cpu"]], threads)
+    wanted = PROVIDERS["cuda" if provider == "auto" else provider]
     offered = available_providers()
-    if provider != "cpu" and cuda in offered:
-        session = _open(path, [cuda, PROVIDERS["cpu"]], threads)
-        if session.get_providers()[0] == cuda:
+    reason = f"onnxruntime offers {', '.join(offered)}"
+    if wanted in offered:
+        session = _open(path, _with_fallbacks(wanted, offered, cuda_graph), threads)
+        if session.get_providers()[0] == wanted:
             return session
         reason = "its CUDA libraries could not be loaded"
-    else:
-        reason = f"onnxruntime offers {', '.join(offered)}"
-    if provider == "cuda":
+    if provider != "auto":
         raise RuntimeError(
-            f"provider 'cuda' cannot be had: {reason}. Install `dt-runtime[gpu]` (onnxruntime-gpu) "
-            "with CUDA and cuDNN on the machine, or pass provider='cpu'"
+            f"provider {provider!r} cannot be had: {reason}. Install `dt-runtime[gpu]` "
+            "(onnxruntime-gpu) with CUDA and cuDNN on the machine, or pass provider='cpu'"
         )
-    if provider == "auto":
-        _say_fallback(reason)
+    _say_fallback(reason)
     return _open(path, [PROVIDERS["cpu"]], threads)
+
+
+def _with_fallbacks(wanted: str, offered: list[str], cuda_graph: bool) -> list[Any]:
+    """Providers in order of preference, with what is to be told them."""
+    recorded = {
+        PROVIDERS["cuda"]: {"enable_cuda_graph": "1"},
+        PROVIDERS["tensorrt"]: {"trt_cuda_graph_enable": "1"},
+    }
+    order = [PROVIDERS["tensorrt"], PROVIDERS["cuda"], PROVIDERS["cpu"]]
+    order = [name for name in order[order.index(wanted) :] if name in offered]
+    return [(name, recorded[name]) if cuda_graph and name == wanted else name for name in order]
 
 
 def _say_fallback(reason: str) -> None:
@@ -118,9 +191,9 @@ def _say_fallback(reason: str) -> None:
         warnings.warn(f"provider 'auto' runs on the CPU: {reason}", RuntimeWarning, stacklevel=5)
 
 
-def _open(path: Path, providers: list[str], threads: int) -> Any:
+def _open(path: Path, providers: list[Any], threads: int) -> Any:
     ort = _onnxruntime()
-    if providers[0] == PROVIDERS["cuda"] and hasattr(ort, "preload_dlls"):
+    if providers != [PROVIDERS["cpu"]] and hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # finds CUDA where pip put it
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads

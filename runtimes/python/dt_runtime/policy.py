@@ -23,13 +23,15 @@ class Policy:
 
     Args:
         artifact: an ONNX file of graph ``policy``, ``step`` or ``sequence``, or an engine.
-        provider: ``cpu``, ``cuda`` or ``auto``.
+        provider: ``cpu``, ``cuda``, ``tensorrt`` or ``auto``.
         batch_size: how many environments are run at once.
         slots: of a ``step`` graph: how many staggered caches, 1 to K. Every action is exactly the
             model's on a window that ``windows`` reports: the whole episode in its first K
             timesteps, then K - K/slots + 1 to K timesteps. ``"ring"`` is one rolling cache of K
             timesteps, which is close but not exact. Without it, 4.
         threads: threads inside an operator; 0 leaves it to ONNX Runtime.
+        cuda_graph: record the step once and replay it (see ``OnnxEngine``); windows are then always
+            K long, shorter ones padded.
         temperature: of a discrete policy: None takes the likeliest action, a number above 0 draws
             from the softmax of the logits divided by it.
         seed: of those draws.
@@ -53,6 +55,7 @@ class Policy:
         batch_size: int = 1,
         slots: int | str | None = None,
         threads: int = 1,
+        cuda_graph: bool = False,
         temperature: float | None = None,
         seed: int | None = None,
     ):
@@ -61,7 +64,7 @@ class Policy:
         if temperature is not None and not 0 < temperature < np.inf:
             raise ValueError(f"temperature is {temperature}, expected more than 0, or None")
         is_path = isinstance(artifact, str | Path)
-        self._engine = OnnxEngine(artifact, provider, threads) if is_path else artifact
+        self._engine = OnnxEngine(artifact, provider, threads, cuda_graph) if is_path else artifact
         contract = self._engine.contract
         if contract.graph not in GRAPHS:
             raise ValueError(
@@ -87,7 +90,8 @@ class Policy:
         self._discrete = contract.action.kind == "discrete"
         self._temperature, self._rng = temperature, np.random.default_rng(seed)
         self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
-        self._window = _memory(contract, batch_size, slots)
+        one_shape = getattr(self._engine, "cuda_graph", False)
+        self._window = _memory(contract, batch_size, slots, one_shape)
         self._runs: dict[int, Callable[[], None]] = {}
         self._outputs: dict[int, np.ndarray] = {}
         self._elapsed = np.full(batch_size, -1, np.int64)  # steps taken; -1 before the first reset
@@ -354,7 +358,9 @@ class Policy:
         return index
 
 
-def _memory(contract: Contract, rows: int, slots: int | str | None) -> Window | Slots:
+def _memory(
+    contract: Contract, rows: int, slots: int | str | None, one_shape: bool
+) -> Window | Slots:
     if contract.graph == "step":
         default = fixed_slots(contract) or min(DEFAULT, contract.context_length)
         return Slots(contract, rows, default if slots is None else slots)
@@ -363,7 +369,7 @@ def _memory(contract: Contract, rows: int, slots: int | str | None) -> Window | 
             f"slots is {slots!r}, but the artifact's graph is {contract.graph!r}: only a step "
             "graph has caches (`dt-export onnx --graph step`)"
         )
-    return Window(contract, rows)
+    return Window(contract, rows, padded=one_shape)
 
 
 def _array(values: tuple[float, ...] | None, shape: tuple[int, ...]) -> np.ndarray | None:
