@@ -329,6 +329,89 @@ def run(
 
 
 @app.command()
+def bench(
+    artifacts: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Files to measure.  [default: every side is exported]"),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="The checkpoint.  [default: the one the first file names, else hopper]",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    sides: Annotated[
+        str | None,
+        typer.Option(help="Which sides, by commas; a wrong name lists them.  [default: all]"),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Measured calls of each side.")] = 500,
+    threads: Annotated[int, typer.Option(help="Threads of PyTorch and ONNX Runtime.")] = 1,
+    batch: Annotated[int, typer.Option(help="Environments in one step.")] = 1,
+    primed: Annotated[
+        bool, typer.Option(help="Call a side once, uncounted, right before each call that counts.")
+    ] = True,
+    cold: Annotated[
+        bool, typer.Option(help="Measure fresh processes too: first action, peak memory.")
+    ] = True,
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Measure over K, hidden size and batch too (minutes).")
+    ] = False,
+    rate: Annotated[
+        float | None, typer.Option(help="Run a loop at so many steps a second: misses, jitter.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long the loop at --rate runs.")] = 10.0,
+    json: Annotated[Path | None, typer.Option("--json", help="Write all figures here.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the sweep, .svg or .png (implies --sweep).")
+    ] = None,
+    context_length: ContextLength = None,
+    n_head: NHead = None,
+    activation: Activation = None,
+    action_tanh: ActionTanh = None,
+    discrete: Discrete = None,
+    returns: Returns = None,
+    stats: Stats = None,
+    return_scale: ReturnScale = None,
+    revision: Revision = None,
+) -> None:
+    """Measure one control step every way it can be had, all sides in turn in one process.
+
+    Example: `dt-export bench --rate 500`
+    """
+    from dt_export import screen
+    from dt_export.bench import bench, table
+    from dt_export.bench.progress import showing
+    from dt_export.bench.report import check_folder, write_json
+
+    overrides = Overrides(
+        context_length, n_head, activation, action_tanh, discrete, returns, stats, return_scale,
+        revision=revision,
+    )  # fmt: skip
+    if json is not None:
+        check_folder(json, "--json")
+    if plot is not None:
+        from dt_export.bench.plot import check, write_plot
+
+        check(plot)
+    names = None if sides is None else [name.strip() for name in sides.split(",") if name.strip()]
+    console = screen.console()
+    with showing(console) as on_progress:
+        report = bench(
+            model, artifacts or (), overrides=overrides, sides=names, steps=steps, threads=threads,
+            batch=batch, primed=primed, cold=cold, sweep=sweep or plot is not None, rate=rate,
+            seconds=seconds, on_progress=on_progress,
+        )  # fmt: skip
+    console.print(table.report(report))
+    if json is not None:
+        write_json(report, json)
+    if plot is not None:
+        write_plot(report, plot)
+
+
+@app.command()
 def inspect(
     artifact: Artifact,
     json: Annotated[bool, typer.Option("--json", help="Print the contract as JSON.")] = False,

@@ -1,0 +1,96 @@
+"""Sides that run an artifact through ``dt_runtime``, and how long its engine takes of a step."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+from dt_runtime import Contract, OnnxEngine, Policy
+
+from dt_export.bench import cold
+from dt_export.bench.side import Setting, Side
+
+TARGET_RETURN = 1000.0  # raw; the work does not depend on it
+
+
+class TimedEngine:
+    """An OnnxEngine that notes the nanoseconds of every run in ``runs``.
+
+    So ``Policy.act`` and the run inside it are timed in the same call, and their difference is
+    what the policy adds.
+    """
+
+    def __init__(self, path: Path, threads: int = 1, context_length: int | None = None):
+        self._engine = OnnxEngine(path, threads=threads)
+        contract = self._engine.contract
+        if context_length is not None:
+            contract = replace(contract, context_length=context_length)
+        self.contract: Contract = contract
+        self.runs: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:  # whatever else a Policy asks of its engine
+        return getattr(self._engine, name)
+
+    def bind(
+        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> Callable[[], None]:
+        run, note = self._engine.bind(inputs, outputs), self.runs.append
+
+        def timed() -> None:
+            begin = perf_counter_ns()
+            run()
+            note(perf_counter_ns() - begin)
+
+        return timed
+
+
+def exported(setting: Setting, graph: str, precision: str, slots: int | None) -> Side:
+    """Our own export of the setting's checkpoint, made if there is none yet.
+
+    Raises:
+        UsageError: this graph or precision cannot be had of this model.
+    """
+    from dt_export.exporting import export
+
+    options = {"graph": graph, "precision": precision, "validate": False}
+    # A policy takes windows of any length. What other graphs fix is theirs, so each K has its own.
+    of_length = "" if graph == "policy" else f"_{setting.length}"
+    name = f"{graph}_{precision}{of_length}.onnx"
+    path = setting.exports.made(
+        name, lambda path: export(setting.checkpoint, "onnx", path, **options)
+    )
+    return onnx_file(path, setting, slots, setting.length)
+
+
+def onnx_file(
+    path: Path, setting: Setting, slots: int | None = None, context_length: int | None = None
+) -> Side:
+    """``Policy.act`` of an ONNX artifact at a full window.
+
+    Args:
+        slots: of a step graph.
+        context_length: K in place of the contract's; only for files whose axes are dynamic.
+    """
+    options: dict[str, Any] = {} if slots is None else {"slots": slots}
+    engine = TimedEngine(path, setting.threads, context_length)
+    policy = Policy(engine, batch_size=setting.batch, **options)
+    policy.reset(TARGET_RETURN)
+    observation = _observation(policy)
+    reward = 0.0 if setting.batch == 1 else np.zeros(setting.batch)
+    for _ in range(policy.contract.context_length + 1):  # the window is full from here on
+        policy.act(observation, reward)
+
+    def step() -> None:
+        policy.act(observation, reward)
+
+    return Side(step, engine.runs, path, cold.runtime(path, options, setting.threads))
+
+
+def _observation(policy: Policy) -> np.ndarray:
+    rng, shape = np.random.default_rng(0), policy.contract.state.shape
+    rows = () if policy.batch_size == 1 else (policy.batch_size,)
+    if any(spec.dtype == "uint8" for spec in policy.contract.inputs):
+        return rng.integers(0, 256, (*rows, *shape), np.uint8)
+    return rng.standard_normal((*rows, *shape))

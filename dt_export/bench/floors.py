@@ -1,0 +1,150 @@
+"""What no implementation on this machine can beat: its weights read once, its products done.
+
+Bandwidth and product rates are measured in the same turns as the sides, so that both see the same
+machine and ``distance = p50 / floor`` holds where microseconds do not. A probe makes several
+passes in a row: its operands are then as near as they can be, while a side finds its weights where
+the other sides have left them. The floor is a true one, and somewhat out of reach.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from dt_export.bench.side import Side
+from dt_export.bench.timing import Samples
+from dt_export.bench.work import FLOAT, Work, policy_work
+from dt_export.model import ModelConfig
+
+READ = "floor: read"
+PRODUCTS = "floor: {} products"
+MOST_ROWS = 4096  # more do not make products faster
+PASSES = 5  # of a probe in one step
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine did in this run.
+
+    ``bandwidth`` is bytes a second of reading again and again over a buffer as large as the
+    model's float32 weights: from the nearest cache that holds it (a model of 2 MB: the second or
+    third level), or from memory where none does. ``products`` is FLOPs a second by precision, of
+    matrix products at the model's own sizes; a precision that PyTorch cannot multiply in is not
+    there.
+    """
+
+    bandwidth: float
+    products: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Floor:
+    """The least time of one action; ``bound`` is what makes it: memory or compute."""
+
+    floor_us: float
+    bound: str
+    weight_bytes: int
+    flops: int
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Sides that measure the machine, and how much each of their steps moves or computes."""
+
+    sides: Mapping[str, Side]
+    read_bytes: int
+    product_flops: int
+
+    def rates(self, samples: Mapping[str, Samples]) -> Rates:
+        """Medians over the turns."""
+        seconds = {name: float(np.median(samples[name].step)) for name in self.sides}
+        products = {
+            precision: self.product_flops / seconds[PRODUCTS.format(precision)]
+            for precision in ("fp32", "int8")
+            if PRODUCTS.format(precision) in seconds
+        }
+        return Rates(self.read_bytes / seconds[READ], products)
+
+
+def probes(
+    config: ModelConfig, length: int, batch: int = 1, precisions: Iterable[str] = ("fp32",)
+) -> Probes:
+    """Sides for ``interleave`` that measure bandwidth and products.
+
+    Products are those of a block: [L, H] with [H, 3H], [H, H] and [H, I], and [L, I] with [I, H],
+    where L is the number of tokens in a window times the batch, 4096 at most.
+
+    Raises:
+        UsageError: floors are not counted for this kind of model.
+    """
+    size = policy_work(config, length).weight_bytes()
+    buffer = torch.ones(size // FLOAT)
+    rows = min(MOST_ROWS, batch * (config.tokens_per_step * length - 1))
+    hidden, inner = config.hidden_size, config.n_inner
+    shapes = [
+        (rows, hidden, 3 * hidden),
+        (rows, hidden, hidden),
+        (rows, hidden, inner),
+        (rows, inner, hidden),
+    ]
+    sides = {READ: Side(_reading(buffer))}
+    sides[PRODUCTS.format("fp32")] = Side(_float_products(shapes))
+    if "int8" in precisions:
+        try:
+            step = _int8_products(shapes)
+            step()
+            sides[PRODUCTS.format("int8")] = Side(step)
+        except (RuntimeError, AttributeError, NotImplementedError):
+            pass  # this PyTorch has no such product on this machine
+    flops = sum(2 * m * k * n for m, k, n in shapes)
+    return Probes(sides, PASSES * FLOAT * len(buffer), PASSES * flops)
+
+
+def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
+    """The least time for ``work``, or None where a rate is not known.
+
+    Products between tokens stay in float32 whatever the weights are in; fp16 weights are
+    multiplied as float32 on a CPU.
+    """
+    rate = rates.products.get("fp32" if precision == "fp16" else precision)
+    if rate is None:
+        return None
+    size = work.weight_bytes(precision)
+    memory = size / rates.bandwidth
+    compute = work.linear / rate + work.attention / rates.products["fp32"]
+    bound = "memory" if memory > compute else "compute"
+    return Floor(max(memory, compute) * 1e6, bound, size, work.flops)
+
+
+def _reading(buffer: torch.Tensor) -> Callable[[], None]:
+    def step() -> None:
+        for _ in range(PASSES):
+            torch.dot(buffer, buffer)  # a product with itself reads it once
+
+    return step
+
+
+def _float_products(shapes: list[tuple[int, int, int]]) -> Callable[[], None]:
+    operands = [(torch.ones(m, k), torch.ones(k, n), torch.empty(m, n)) for m, k, n in shapes]
+
+    def step() -> None:
+        for _ in range(PASSES):
+            for a, b, out in operands:
+                torch.mm(a, b, out=out)
+
+    return step
+
+
+def _int8_products(shapes: list[tuple[int, int, int]]) -> Callable[[], None]:
+    operands = [
+        (torch.ones(m, k, dtype=torch.int8), torch.ones(k, n, dtype=torch.int8))
+        for m, k, n in shapes
+    ]
+
+    def step() -> None:
+        for _ in range(PASSES):
+            for a, b in operands:
+                torch._int_mm(a, b)
+
+    return step

@@ -1,0 +1,85 @@
+"""Checkpoints of any size with random weights, in files that transformers and we both read."""
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from dt_export.bench.quiet import quietly
+from dt_export.checkpoints import Checkpoint, load
+from dt_export.errors import UsageError
+from dt_export.facts import Overrides
+from dt_export.model import ModelConfig
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a made-up model is like. The inner size is four times the hidden one."""
+
+    state_dim: int = 11
+    act_dim: int = 3
+    hidden_size: int = 128
+    n_layer: int = 3
+    n_head: int = 1
+    max_ep_len: int = 1000
+
+
+def like(config: ModelConfig) -> Sizes:
+    """The sizes of a model, for made-up ones that differ from it in one of them.
+
+    States that go through layers of their own, such as images, become the default vector.
+    """
+    return Sizes(
+        Sizes.state_dim if config.state_encoder else config.state_dim,
+        config.act_dim,
+        config.hidden_size,
+        config.n_layer,
+        config.n_head,
+        config.max_ep_len,
+    )
+
+
+def check() -> None:
+    """Raise UsageError if transformers, which writes the checkpoints, is not installed."""
+    if find_spec("transformers") is None:
+        raise UsageError("a sweep over sizes needs transformers: `pip install transformers`")
+
+
+def made_up(sizes: Sizes, context_length: int, folder: Path) -> Checkpoint:
+    """Write a checkpoint into ``folder`` and load it; always the same weights for the same sizes.
+
+    A number of heads that does not divide the hidden size becomes 1.
+
+    Raises:
+        UsageError: transformers, which writes it, is not installed.
+    """
+    check()
+    from transformers import DecisionTransformerConfig, DecisionTransformerModel
+    from transformers.utils import logging
+
+    divides = sizes.hidden_size % sizes.n_head == 0
+    config = DecisionTransformerConfig(
+        state_dim=sizes.state_dim,
+        act_dim=sizes.act_dim,
+        hidden_size=sizes.hidden_size,
+        n_layer=sizes.n_layer,
+        n_head=sizes.n_head if divides else 1,
+        max_ep_len=max(sizes.max_ep_len, context_length),
+    )
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with quietly(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            DecisionTransformerModel(config).save_pretrained(folder)
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+    overrides = Overrides(context_length=context_length, return_scale=1000.0, target_return=1000.0)
+    return load(str(folder), overrides)
+
+
+def with_context_length(checkpoint: Checkpoint, length: int) -> Checkpoint:
+    """The same weights, for windows of another length."""
+    return replace(checkpoint, facts=replace(checkpoint.facts, context_length=length))

@@ -1,0 +1,159 @@
+"""The whole result, as dataclasses and as JSON. Names say the unit; latencies are microseconds."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dt_export.bench.cold import Cold
+from dt_export.bench.floors import Floor, Rates
+from dt_export.bench.machine import Machine
+from dt_export.bench.paced import Paced
+from dt_export.bench.sweep import Point
+from dt_export.bench.timing import Latency
+from dt_export.errors import UsageError
+
+FORMAT = "1.0"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One side. ``reason`` says why it was not measured; then there are no latencies.
+
+    Of an artifact ``step`` is a whole ``Policy.act``, ``run`` the engine's part of the same calls,
+    and ``overhead_us`` the median of their differences. ``times_faster`` compares medians with the
+    report's baseline, ``distance`` is the step's median over the floor.
+    """
+
+    key: str
+    title: str
+    reason: str | None = None
+    precision: str = "fp32"
+    step: Latency | None = None
+    run: Latency | None = None
+    overhead_us: float | None = None
+    times_faster: float | None = None
+    floor: Floor | None = None
+    distance: float | None = None
+    file_bytes: int | None = None
+    cold: Cold | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """What was measured; sizes as in ModelConfig."""
+
+    name: str
+    dialect: str
+    context_length: int
+    hidden_size: int
+    n_layer: int
+    n_head: int
+    state_shape: tuple[int, ...]
+    act_dim: int
+
+
+@dataclass(frozen=True)
+class Report:
+    model: Model
+    machine: Machine
+    threads: int
+    batch: int
+    turns: int
+    primed: bool  # whether a side was called once, uncounted, right before each call that counts
+    baseline: str | None  # key of the side that times_faster compares with
+    results: tuple[Result, ...]
+    rates: Rates | None = None  # None where floors are not counted; notes say why
+    paced: tuple[Paced, ...] = ()
+    sweep: tuple[Point, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        document = {"format": FORMAT, **asdict(self)}
+        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "Report":
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            UsageError: it is no such document.
+        """
+        try:
+            document = json.loads(text)
+            return _report(document)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"this is no report of `dt-export bench --json`: {error}") from None
+
+
+def write_json(report: Report, path: Path) -> None:
+    """Write a report, all of it or nothing.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    write(path, report.to_json().encode(), "--json")
+
+
+def write(path: Path, content: bytes, flag: str) -> None:
+    """Write to a file beside ``path`` that then takes its name.
+
+    Raises:
+        UsageError: it cannot be written; the message names ``flag``.
+    """
+    check_folder(path, flag)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise UsageError(f"{flag} {path}: cannot write there: {error.strerror}") from None
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)  # mkstemp makes files for the owner alone
+        temporary.replace(path)
+    except OSError as error:
+        raise UsageError(f"{flag} {path}: cannot write there: {error.strerror}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def check_folder(path: Path, flag: str) -> None:
+    """Raise UsageError unless ``path`` can be a file: asked before minutes of measuring."""
+    if path.is_dir():
+        raise UsageError(f"{flag} {path} is a folder, expected a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{flag} {path}: the folder {path.parent} does not exist")
+
+
+def _report(document: Mapping[str, Any]) -> Report:
+    if str(document["format"]).split(".")[0] != FORMAT.split(".")[0]:
+        raise ValueError(f"format is {document['format']!r}, expected {FORMAT!r}")
+    known = {key: value for key, value in document.items() if key != "format"}
+    model = dict(document["model"])
+    known["model"] = Model(**model | {"state_shape": tuple(model["state_shape"])})
+    known["machine"] = Machine(**document["machine"])
+    known["results"] = tuple(_result(entry) for entry in document["results"])
+    known["rates"] = _maybe(Rates, document["rates"])
+    known["paced"] = tuple(_nested(Paced, e, late=Latency, act=Latency) for e in document["paced"])
+    known["sweep"] = tuple(_nested(Point, e, step=Latency, run=Latency) for e in document["sweep"])
+    known["notes"] = tuple(document["notes"])
+    return Report(**known)
+
+
+def _result(entry: Mapping[str, Any]) -> Result:
+    return _nested(Result, entry, step=Latency, run=Latency, floor=Floor, cold=Cold)
+
+
+def _nested(cls: type, entry: Mapping[str, Any], **fields: type) -> Any:
+    inner = {name: _maybe(kind, entry[name]) for name, kind in fields.items()}
+    return cls(**{**entry, **inner})
+
+
+def _maybe(cls: type, entry: Mapping[str, Any] | None) -> Any:
+    return None if entry is None else cls(**entry)

@@ -1,0 +1,32 @@
+"""Inputs of a full window, of the shapes and types that a graph asks for."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from dt_runtime.contract import TensorSpec
+
+
+def full_window(
+    specs: Sequence[TensorSpec], batch: int, length: int, max_ep_len: int
+) -> dict[str, np.ndarray]:
+    """Contiguous arrays [batch, length, ...] by name; always the same ones.
+
+    Numbers are of the size of normalised ones. Timesteps count up from 0 and stay below
+    ``max_ep_len``; nothing is masked.
+    """
+    rng = np.random.default_rng(0)
+    sizes = {"batch": batch, "sequence": length}
+    arrays = {}
+    for spec in specs:
+        shape = [sizes.get(axis, axis) for axis in spec.shape]
+        if spec.name == "timesteps":
+            counted = np.minimum(np.arange(length), max_ep_len - 1)
+            array = np.broadcast_to(counted, shape)
+        elif spec.name == "attention_mask":
+            array = np.ones(shape)
+        elif spec.dtype == "float32":
+            array = rng.standard_normal(shape)
+        else:  # frames, or actions as indices: 0 and 1 are always among them
+            array = rng.integers(0, 2, shape)
+        arrays[spec.name] = np.array(array, dtype=spec.dtype, order="C")
+    return arrays
