@@ -92,6 +92,7 @@ class Policy:
         self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
         one_shape = getattr(self._engine, "cuda_graph", False)
         self._window = _memory(contract, batch_size, slots, one_shape)
+        self._frames = self._window.arrays["states"].dtype == np.uint8
         self._runs: dict[int, Callable[[], None]] = {}
         self._outputs: dict[int, np.ndarray] = {}
         self._elapsed = np.full(batch_size, -1, np.int64)  # steps taken; -1 before the first reset
@@ -205,14 +206,18 @@ class Policy:
         if applied_action is not None:
             self._remember(self._applied(applied_action))
 
-        self._returns_to_go -= rewards
-        returns_to_go = self._returns_to_go
-        if self._scale != 1.0:
-            returns_to_go = returns_to_go / self._scale
-        elapsed = self._elapsed.item() if self.batch_size == 1 else self._elapsed
-        self._window.push(states, returns_to_go, self._timesteps(elapsed), elapsed)
-        self._elapsed += 1
-        length = self._window.length
+        window = self._window
+        if self.batch_size == 1:  # plain numbers: arrays of one cost many times as much
+            elapsed = self._elapsed.item()
+            returns_to_go = self._returns_to_go.item() - rewards
+            window.push(states, returns_to_go / self._scale, self._timesteps(elapsed), elapsed)
+            self._returns_to_go[0], self._elapsed[0] = returns_to_go, elapsed + 1
+        else:
+            self._returns_to_go -= rewards
+            returns_to_go = self._returns_to_go / self._scale
+            window.push(states, returns_to_go, self._timesteps(self._elapsed), self._elapsed)
+            self._elapsed += 1
+        length = window.length
         run = self._runs.get(length) or self._bind(length)
         run()
         actions = self._choose(self._outputs[length])
@@ -262,13 +267,25 @@ class Policy:
         return run
 
     def _states(self, observation: np.ndarray) -> np.ndarray:
+        """The observation of every row, [batch_size, ...], in the network's units."""
         shape = self.contract.state.shape
-        if self._window.arrays["states"].dtype == np.uint8:
+        if self._frames:
             return self._integers("observation", observation, shape, 255).astype(np.uint8)
-        states = self._checked("observation", observation, shape)
+        states = self._plain(observation, shape) if self.batch_size == 1 else None
+        if states is None:
+            states = self._checked("observation", observation, shape)
         if self._mean is not None:
             states = (states - self._mean) / self._std
         return states
+
+    def _plain(self, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        """``value`` as float32 if all is well, in a fifth of the time that ``_checked`` takes."""
+        try:
+            array = np.asarray(value, np.float32)
+        except (TypeError, ValueError):
+            return None
+        # A finite sum of squares has finite terms.
+        return array if array.shape == shape and isfinite(np.vdot(array, array)) else None
 
     def _applied(self, action: np.ndarray) -> np.ndarray:
         size = self.contract.action.size
@@ -300,15 +317,16 @@ class Policy:
         expected = shape if self.batch_size == 1 else (self.batch_size, *shape)
         if array.shape != expected:
             raise ValueError(f"{field} has shape {array.shape}, expected {expected}")
-        flat = array.ravel()
-        # A finite sum of squares has finite terms, and costs a tenth of asking for each.
-        if not isfinite(flat.dot(flat)) and not np.isfinite(array).all():
+        if not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(array))[0].tolist()
             raise ValueError(f"{field}{where} is {array[tuple(where)]}, expected finite numbers")
         return array.reshape(self.batch_size, *shape)
 
     def _rewards(self, reward: float | np.ndarray | None) -> float | np.ndarray:
-        """What to take off the returns-to-go: rewards of rows in mid-episode, zero elsewhere."""
+        """What to take off the returns-to-go: rewards of rows in mid-episode, zero elsewhere.
+
+        One number for one row.
+        """
         if type(reward) is float and self.batch_size == 1 and isfinite(reward):  # the usual case
             return reward if self._elapsed.item() else 0.0
         running = self._elapsed > 0
@@ -318,7 +336,7 @@ class Policy:
                     "reward is missing: after an episode's first step pass the raw reward of the "
                     "last action, or 0.0 to keep the return-to-go where it is"
                 )
-            return np.zeros(self.batch_size)
+            return 0.0 if self.batch_size == 1 else np.zeros(self.batch_size)
         rewards = np.asarray(reward, np.float64)
         if rewards.shape != (self.batch_size,) and (self.batch_size > 1 or rewards.size != 1):
             expected = "a number" if self.batch_size == 1 else f"shape ({self.batch_size},)"
@@ -326,7 +344,7 @@ class Policy:
         rewards = np.where(running, rewards.reshape(self.batch_size), 0.0)
         if not np.isfinite(rewards).all():
             raise ValueError(f"reward is {reward}, expected finite numbers")
-        return rewards
+        return rewards.item() if self.batch_size == 1 else rewards
 
     def _timesteps(self, elapsed: int | np.ndarray) -> int | np.ndarray:
         """The timestep after so many steps; one number for one row, which is faster."""

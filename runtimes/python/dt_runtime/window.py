@@ -34,7 +34,7 @@ class Window:
     def push(
         self,
         states: np.ndarray,
-        returns_to_go: np.ndarray,
+        returns_to_go: float | np.ndarray,
         timesteps: int | np.ndarray,
         elapsed: int | np.ndarray,
     ) -> None:
