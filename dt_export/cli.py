@@ -75,6 +75,13 @@ Precision = Annotated[
         "both must earn the return of fp32."
     ),
 ]
+Format = Annotated[
+    Literal["onnx", "ort"],
+    typer.Option(
+        help="ort: ONNX Runtime's own format, which its minimal builds read; the list of operators "
+        "that such a build needs is written beside it."
+    ),
+]
 Episodes = Annotated[
     int,
     typer.Option(help="Seeds that fp16 and int8 play against fp32 before they pass, 0 for none."),
@@ -141,6 +148,7 @@ def onnx(
     sample: Sample = False,
     opset: Annotated[int, typer.Option(help="ONNX opset, 20 to 23.")] = 20,
     precision: Precision = "fp32",
+    format: Format = "onnx",
     episodes: Episodes = 20,
     static_batch: StaticBatch = None,
     static_length: StaticLength = None,
@@ -167,7 +175,7 @@ def onnx(
     )  # fmt: skip
     _export(
         "onnx", model, overrides, output, graph, outputs, sample, validate, opset=opset,
-        precision=precision, episodes=episodes, static_batch=static_batch,
+        precision=precision, format=format, episodes=episodes, static_batch=static_batch,
         static_length=static_length,
     )  # fmt: skip
 
@@ -351,8 +359,8 @@ def bench(
     threads: Annotated[int, typer.Option(help="Threads of PyTorch and ONNX Runtime.")] = 1,
     batch: Annotated[int, typer.Option(help="Environments in one step.")] = 1,
     primed: Annotated[
-        bool, typer.Option(help="Call a side once, uncounted, right before each call that counts.")
-    ] = True,
+        int, typer.Option(help="Uncounted calls of a side right before each one that counts.")
+    ] = 3,
     cold: Annotated[
         bool, typer.Option(help="Measure fresh processes too: first action, peak memory.")
     ] = True,

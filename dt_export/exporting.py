@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from dt_runtime import Contract, slots
@@ -14,7 +15,7 @@ from dt_export import graphs, step, validation
 from dt_export.backbone import GRAPH, Backbone
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import CheckError, UsageError
-from dt_export.targets import TARGETS, Artifact, Opened, onnx
+from dt_export.targets import TARGETS, Artifact, Opened, onnx, ort
 from dt_export.targets.artifact import contract_of
 from dt_export.validation import Report, closed_loop
 
@@ -54,6 +55,7 @@ class Options:
     sample: bool = False  # put out mu and log_std of a stochastic policy too
     opset: int = onnx.DEFAULT_OPSET
     precision: str = "fp32"
+    format: str = "onnx"  # or ort: ONNX Runtime's own, with a list of its operators beside it
     static_batch: int | None = None
     static_length: int | None = None
     validate: bool = True
@@ -84,19 +86,20 @@ def export(
         ValidationFailedError: not equal; no file is left behind.
     """
     wanted = Options(**options)
-    writer = TARGETS[target]
-    path = path or default_path(checkpoint, target, wanted.graph, wanted.precision)
-    if path.suffix != writer.SUFFIX:
-        raise UsageError(f"--output {path}: expected a file ending in {writer.SUFFIX}")
     _check(checkpoint, target, wanted)
+    writer = TARGETS[target]
+    suffix = ort.SUFFIX if wanted.format == "ort" else writer.SUFFIX
+    path = path or default_path(checkpoint, suffix, wanted.graph, wanted.precision)
+    if path.suffix != suffix:
+        raise UsageError(f"--output {path}: expected a file ending in {suffix}")
     checkpoint, sizes = _static(checkpoint, wanted)
-    with _atomic(path) as temporary:
+    with _atomic(path, writer.SUFFIX) as temporary:
         traced, contract = _trace(checkpoint, target, wanted, sizes, wanted.precision)
         writer.write(traced, contract, temporary)
         report = None
         if wanted.validate:
             seed = int(checkpoint.source.sha256[:8], 16)
-            opened = writer.read(temporary)
+            opened = _opened(temporary, wanted, writer)
             report = validation.check(opened, checkpoint, seed=seed, on_case=on_case)
             if report.passed and wanted.precision != "fp32" and wanted.episodes:
                 report = _play(report, opened, checkpoint, wanted, sizes, on_case)
@@ -104,7 +107,21 @@ def export(
                 raise ValidationFailedError(report)
             contract = replace(contract, validation=report.validation())
             writer.write(traced, contract, temporary)
-    return Artifact(path, contract, path.stat().st_size), report
+        if wanted.format == "ort":
+            ort.convert(temporary, path)
+            temporary.unlink()
+    beside = ort.list_path(path) if wanted.format == "ort" else None
+    return Artifact(path, contract, path.stat().st_size, beside), report
+
+
+def _opened(written: Path, wanted: Options, writer: ModuleType) -> Opened:
+    """What is to be validated: the file itself, or what it becomes in ORT format."""
+    if wanted.format == "onnx":
+        return writer.read(written)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"validated{ort.SUFFIX}"
+        ort.save(written, path)
+        return onnx.read(path)
 
 
 def _check(checkpoint: Checkpoint, target: str, wanted: Options) -> None:
@@ -120,6 +137,10 @@ def _check(checkpoint: Checkpoint, target: str, wanted: Options) -> None:
             f"--precision {precision} is made of ONNX files of graph policy or step, "
             f"not of {target} {graph}"
         )
+    if wanted.format not in ("onnx", "ort"):
+        raise UsageError(f"--format is {wanted.format!r}, expected onnx or ort")
+    if wanted.format == "ort" and target != "onnx":
+        raise UsageError(f"--format ort is made of ONNX files, not of {target}")
     sizes = {"--static-batch": wanted.static_batch, "--static-length": wanted.static_length}
     for flag, size in sizes.items():
         if size is None:
@@ -192,31 +213,34 @@ def _play(
     return replace(report, closed_loop=played)
 
 
-def default_path(checkpoint: Checkpoint, target: str, graph: str, precision: str = "fp32") -> Path:
+def default_path(checkpoint: Checkpoint, suffix: str, graph: str, precision: str = "fp32") -> Path:
     """The name says what is not usual: ``hopper.onnx``, ``hopper_step_int8.onnx``."""
     parts = [checkpoint.name]
     parts += [graph] if graph != "policy" else []
     parts += [precision] if precision != "fp32" else []
-    return Path(f"{'_'.join(parts)}{TARGETS[target].SUFFIX}")
+    return Path(f"{'_'.join(parts)}{suffix}")
 
 
 @contextmanager
-def _atomic(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that becomes ``path`` if all goes well, else vanishes."""
+def _atomic(path: Path, suffix: str) -> Iterator[Path]:
+    """A temporary file beside ``path`` that becomes ``path`` if all goes well, else vanishes.
+
+    It has that suffix; where it is gone at the end, something else has made ``path`` of it.
+    """
     if path.is_dir():
         raise UsageError(f"--output {path} is a folder, expected a file")
     if not path.parent.is_dir():
         raise UsageError(f"--output {path}: the folder {path.parent} does not exist")
     try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent
-        )
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=suffix, dir=path.parent)
     except OSError as error:
         raise UsageError(f"--output {path}: cannot write there: {error.strerror}") from None
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
+        if not temporary.exists():
+            return
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)  # mkstemp makes files for the owner alone

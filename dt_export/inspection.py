@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dt_runtime.contract import Contract
 
-from dt_export.targets import open_artifact, torchscript
+from dt_export.targets import open_artifact, ort, torchscript
 
 
 def inspect(path: Path) -> tuple[Contract, Counter[str]]:
@@ -17,6 +17,8 @@ def inspect(path: Path) -> tuple[Contract, Counter[str]]:
     contract = open_artifact(path).contract
     if path.suffix == torchscript.SUFFIX:
         return contract, torchscript.operators(path)
+    if path.suffix == ort.SUFFIX:
+        return contract, ort.counted(path)
     import onnx
 
     model = onnx.load(path, load_external_data=False)

@@ -15,8 +15,10 @@ def open_policy(
 ) -> Policy:
     """A policy, its errors turned into usage errors; ``slots`` as on a command line."""
     count = int(slots) if slots is not None and slots.isdigit() else slots
-    if path.suffix != ".onnx":
-        raise UsageError(f"{path}: `run` takes an .onnx artifact; make one with `dt-export onnx`")
+    if path.suffix not in (".onnx", ".ort"):
+        raise UsageError(
+            f"{path}: `run` takes an .onnx or .ort artifact; make one with `dt-export onnx`"
+        )
     try:
         return Policy(path, provider=provider, threads=threads, slots=count)
     except (ContractError, FileNotFoundError, ValueError, RuntimeError, ImportError) as error:

@@ -120,6 +120,8 @@ def exported(
     """What was written and the exact next commands; ``flags`` are those that describe the model."""
     path, contract = artifact.path, artifact.contract
     lines = [Text.assemble("wrote ", (str(path), "bold"), f"  {_size(artifact.size)}")]
+    if artifact.beside is not None:
+        lines.append(Text(f"and {artifact.beside}, the operators that a minimal build needs"))
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
     validate = f"dt-export validate {path} --model {shlex.quote(model)} {flags}".rstrip()
     commands = [validate, f"dt-export inspect {path}"]

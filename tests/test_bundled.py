@@ -89,3 +89,34 @@ def test_an_episode_is_transformers_own(hopper_file):
         actions.append(due)
         observation, reward, *_ = environment.step(due)
         returns.append(returns[-1] - reward / scale)
+
+
+@pytest.fixture(scope="module")
+def step_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hopper_step") / "hopper_step.onnx"
+    _, report = export(load("hopper"), "onnx", path, graph="step")
+    assert report.passed
+    return path
+
+
+@pytest.mark.slow
+def test_a_step_earns_what_the_exact_window_earns(hopper_file, step_file):
+    """Usual slots, usual target, 20 seeds: mean returns within 2 %."""
+    environment = gymnasium.make("Hopper-v5")
+    returns = [
+        np.mean([e.total_return for e in rollout(Policy(path), environment, 20, seed=0)])
+        for path in (hopper_file, step_file)
+    ]
+    assert abs(returns[1] / returns[0] - 1) <= 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("graph", ("policy", "step"))
+def test_int8_earns_what_fp32_earns(graph, tmp_path):
+    """The check of every such export: 20 seeds, mean returns within 2 %."""
+    path = tmp_path / "int8.onnx"
+    artifact, report = export(load("hopper"), "onnx", path, graph=graph, precision="int8")
+    assert len(report.closed_loop.returns) == 20
+    assert abs(report.closed_loop.change) <= 0.02
+    assert artifact.contract.validation.episodes == 20
+    assert artifact.contract.validation.mean_return == pytest.approx(report.closed_loop.mean)

@@ -63,7 +63,7 @@ class Report:
     threads: int
     batch: int
     turns: int
-    primed: bool  # whether a side was called once, uncounted, right before each call that counts
+    primed: int  # uncounted calls of a side right before each one that counts
     baseline: str | None  # key of the side that times_faster compares with
     results: tuple[Result, ...]
     rates: Rates | None = None  # None where floors are not counted; notes say why

@@ -25,7 +25,7 @@ from dt_export.bench.quiet import quietly
 from dt_export.bench.report import Model, Report, Result
 from dt_export.bench.side import Exports, Setting, Side
 from dt_export.bench.sweep import sweep as sweep_sizes
-from dt_export.bench.timing import interleave, latency
+from dt_export.bench.timing import PRIMED, interleave, latency
 from dt_export.bench.work import Work, policy_work, step_work
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
@@ -60,7 +60,7 @@ def bench(
     steps: int = 500,
     threads: int = 1,
     batch: int = 1,
-    primed: bool = True,
+    primed: int = PRIMED,
     cold: bool = True,
     cold_runs: int = COLD_RUNS,
     sweep: bool = False,
@@ -80,9 +80,9 @@ def bench(
         steps: turns; each calls every side once.
         threads: of PyTorch and of ONNX Runtime.
         batch: rows of each step.
-        primed: call a side once, uncounted, right before each call that counts. Without it every
-            side finds its weights and code where the others have left them, as in a program that
-            does much else between two steps.
+        primed: uncounted calls of a side right before each one that counts, as in a loop that does
+            nothing but step. With 0 every side finds its weights and code where the others have
+            left them, as in a program that does much else between two steps.
         cold: measure fresh processes too: seconds to the first action, and peak memory.
         cold_runs: processes of each side.
         sweep: measure over window length, hidden size and batch, on made-up checkpoints.
@@ -94,6 +94,8 @@ def bench(
             number out of range. A side that cannot be had is in the report with its reason.
     """
     _check(steps=steps, threads=threads, batch=batch, cold_runs=cold_runs)
+    if primed < 0:
+        raise UsageError(f"--primed is {primed}, expected 0 or more")
     if rate is not None:
         check_pace(rate, seconds)
     if sweep:
@@ -201,7 +203,7 @@ def _opened(artifacts: Sequence[Path], setting: Setting) -> Iterator[_Candidate]
 def _artifact(path: Path, contract: Contract, setting: Setting, slots: int | None) -> Side:
     if contract.graph == BACKBONE:
         raise UsageError("a backbone takes embeddings, and bench has none to give")
-    if path.suffix == ".onnx":
+    if path.suffix in (".onnx", ".ort"):
         return onnx_file(path, setting, slots)
     return torchscript_file(path, contract.inputs, setting)
 
@@ -210,7 +212,7 @@ def _measured(
     candidates: Sequence[_Candidate],
     setting: Setting,
     turns: int,
-    primed: bool,
+    primed: int,
     say: Progress,
     notes: list[str],
 ) -> tuple[list[Result], Rates | None, str | None]:

@@ -16,10 +16,6 @@ AXIS_AT = {
     "hidden_size": "K 20, batch 1",
     "batch": "K 20, hidden 128",
 }
-PRIMED = {
-    True: "each side is called once, uncounted, before each call that counts",
-    False: "each side finds its weights and code where the others left them",
-}
 
 
 def report(result: Report) -> RenderableType:
@@ -63,7 +59,12 @@ def sides(result: Report) -> RenderableType:
 
 
 def footnotes(result: Report) -> list[Text]:
-    lines = ["in turn, in orders that change; " + PRIMED[result.primed]]
+    calls = result.primed
+    primed = "each side finds its weights and code where the others left them"
+    if calls:
+        count = "once" if calls == 1 else f"{calls} times"
+        primed = f"each side is called {count}, uncounted, right before each call that counts"
+    lines = [f"in turn, in orders that change; {primed}"]
     names = {side.key: side.title for side in result.results}
     if result.baseline is not None:
         lines.append(f"times faster: medians against {names[result.baseline]}")

@@ -19,6 +19,7 @@ from dt_export.errors import UsageError
 
 WARM_UP = 50  # calls of each side before anything is measured
 WARM_UP_SECONDS = 0.5  # and no longer than that, once it was called a few times
+PRIMED = 3
 FEWEST = 5  # calls that are made however long they take
 
 
@@ -59,7 +60,7 @@ def interleave(
     *,
     seconds: float | None = None,
     warm_up: int = WARM_UP,
-    primed: bool = True,
+    primed: int = PRIMED,
     on_turn: Callable[[int, int], None] | None = None,
 ) -> dict[str, Samples]:
     """Call every side once a turn and return the samples by name.
@@ -68,8 +69,8 @@ def interleave(
         turns: how many.
         seconds: ends the measurement early, after a few turns at least.
         warm_up: calls of each side beforehand; slow ones get fewer.
-        primed: call a side once, uncounted, before the call that counts; without it every side
-            finds its weights and code where the others have left them.
+        primed: calls of a side, uncounted, right before the call that counts: a control loop does
+            nothing but step. With 0 every side finds its weights and code where others left them.
         on_turn: called between turns, not often, with (turns done, turns).
 
     Raises:
@@ -93,10 +94,10 @@ def interleave(
             for index in orders[turn]:
                 side = sides[order[index]]
                 step = side.step
-                if primed:
+                for _ in range(primed):
                     step()
-                    if side.runs is not None:
-                        side.runs.clear()
+                if side.runs is not None:
+                    side.runs.clear()
                 begin = perf_counter_ns()
                 step()
                 steps[index, turn] = perf_counter_ns() - begin

@@ -55,6 +55,7 @@ class Artifact:
     path: Path
     contract: Contract
     size: int  # bytes
+    beside: Path | None = None  # of an .ort file: the list of operators that it needs
 
 
 def contract_of(

@@ -145,6 +145,27 @@ def test_run_prints_returns_and_latencies(cli, tmp_path):
     assert returns(out) == returns(again)
 
 
+def test_bench_prints_a_table_and_writes_it(cli, policy_file, checkpoint_path, tmp_path):
+    flags = ("--steps", 5, "--no-cold", "--primed", 0, "--json", "b.json")
+    code, out, _ = cli("bench", policy_file, "-m", checkpoint_path, *flags)
+    assert code == 0
+    assert "transformers eager" in out and "policy.onnx" in out and "5 turns" in out
+    document = json.loads((tmp_path / "b.json").read_text())
+    assert {side["title"] for side in document["results"]} >= {"our eager", "policy.onnx"}
+
+
+def test_slots_of_a_step(cli, tmp_path):
+    robot = save_hugging_face(tmp_path / "robot", state_dim=11, act_dim=3)
+    assert (
+        cli("onnx", "-m", robot, "--no-validate", "--graph", "step", "--env", "Hopper-v5")[0] == 0
+    )
+    for slots in ("2", "ring"):
+        code, out, _ = cli(
+            "run", "robot_step.onnx", "--episodes", 1, "--target-return", 500, "--slots", slots
+        )
+        assert code == 0 and "over 1 episodes" in out
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     (
@@ -166,8 +187,18 @@ def test_run_prints_returns_and_latencies(cli, tmp_path):
         (("run", "{policy}", "--env", "Hoper-v5"), ("Hoper",)),
         (("run", "{policy}", "--env", "Hopper-v5"), ("observation has shape (11,)", "(5,)")),
         (("run", "{policy}", "--env", "Hopper-v5", "--episodes", "0"), ("--episodes is 0",)),
-        (("run", "{script}", "--env", "Hopper-v5"), (".onnx artifact", "dt-export onnx")),
-        (("inspect", "{ck}/config.json"), ("config.json", ".onnx or .pt")),
+        (("run", "{script}", "--env", "Hopper-v5"), (".onnx or .ort artifact", "dt-export onnx")),
+        (("onnx", "--model", "{ck}", "--precision", "fp8"), ("fp8", "fp16")),
+        (("onnx", "--model", "{ck}", "--static-length", "900"), ("--static-length is 900",)),
+        (("run", "{policy}", "--env", "Hopper-v5", "--slots", "2"), ("slots is 2", "--graph step")),
+        (("run", "{step}", "--env", "Hopper-v5", "--slots", "many"), ("slots is 'many'", "'ring'")),
+        (("bench", "nothing.onnx"), ("nothing.onnx", "no such file")),
+        (("bench", "--sides", "fastest"), ("'fastest'", "step-int8")),
+        (("bench", "--steps", "0"), ("--steps is 0",)),
+        (("bench", "--rate", "0"), ("--rate",)),
+        (("bench", "--plot", "figure.gif"), ("figure.gif", ".svg")),
+        (("bench", "--json", "no/folder/b.json"), ("--json",)),
+        (("inspect", "{ck}/config.json"), ("config.json", ".onnx, .ort, .pt")),
         (("walk",), ("walk",)),
     ),
 )
@@ -178,6 +209,7 @@ def test_a_user_s_mistake_is_one_message_and_exit_code_2(
     places = {
         "ck": checkpoint_path,
         "policy": artifacts["onnx", "policy"],
+        "step": artifacts["onnx", "step"],
         "script": artifacts["torchscript", "policy"],
     }
     code, out, err = cli(*(part.format(**places) for part in command))
@@ -213,7 +245,9 @@ def test_reference_transformers_where_it_is_not_installed(
     assert code == 2 and "pip install transformers" in err
 
 
-@pytest.mark.parametrize("command", ((), ("onnx",), ("validate",), ("run",), ("inspect",)))
+@pytest.mark.parametrize(
+    "command", ((), ("onnx",), ("validate",), ("run",), ("bench",), ("inspect",))
+)
 def test_help(cli, command):
     code, out, _ = cli(*command, "--help")
     assert code == 0 and "Usage: dt-export" in out

@@ -1,23 +1,34 @@
 """A file appears whole and proven, or not at all."""
 
+from dataclasses import replace
+
+import numpy as np
+import onnx as onnx_package
 import pytest
+import torch
+from checkpoints_made_here import save_hugging_face
+from dt_runtime import Policy
 
 from dt_export import graphs
+from dt_export.checkpoints import Overrides, load
 from dt_export.errors import UsageError
 from dt_export.exporting import ValidationFailedError, default_path, export
 from dt_export.targets import onnx
+from dt_export.validation import closed_loop
 
 
 def test_names_of_files(checkpoint):
-    assert str(default_path(checkpoint, "onnx", "policy")) == "tiny.onnx"
-    assert str(default_path(checkpoint, "torchscript", "sequence")) == "tiny_sequence.pt"
+    assert str(default_path(checkpoint, ".onnx", "policy")) == "tiny.onnx"
+    assert str(default_path(checkpoint, ".pt", "sequence")) == "tiny_sequence.pt"
 
 
 def test_a_graph_that_is_not_equal_is_not_written(checkpoint, tmp_path, monkeypatch):
-    def wrong(checkpoint, graph, names):
-        module = graphs.PolicyGraph(checkpoint.model, checkpoint.facts, names).eval()
-        module.return_scale *= 1.01
-        return module
+    def wrong(checkpoint, graph, names, precision):
+        module = graphs.PolicyGraph(
+            checkpoint.model, checkpoint.facts, names, graphs.DTYPES[precision]
+        )
+        module.joint.offset += 0.01
+        return module.eval()
 
     path = tmp_path / "policy.onnx"
     path.write_bytes(b"an older export")
@@ -47,9 +58,133 @@ def test_without_validation_the_contract_says_so(checkpoint, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    (("policy.bin", "ending in .onnx"), ("no/such/p.onnx", "does not exist"), ("d.onnx", "folder")),
+    (
+        ("policy.bin", r"ending in \.onnx"),
+        ("no/such/p.onnx", "does not exist"),
+        ("d.onnx", "folder"),
+    ),
 )
 def test_places_that_cannot_be_written(checkpoint, tmp_path, name, words):
     (tmp_path / "d.onnx").mkdir()
     with pytest.raises(UsageError, match=words):
         export(checkpoint, "onnx", tmp_path / name)
+
+
+@pytest.mark.parametrize("graph", ("policy", "step"))
+def test_fp16_counts_in_half_between_float_ends(checkpoint, graph, tmp_path):
+    path = tmp_path / "half.onnx"
+    artifact, report = export(checkpoint, "onnx", path, graph=graph, precision="fp16")
+    assert report.passed and report.tolerance == 5e-3 and report.worst.error > 1e-6
+    types = {spec.name: spec.dtype for spec in artifact.contract.inputs}
+    assert types["states"] == types["actions"] == types["returns_to_go"] == "float32"
+    caches = [kind for name, kind in types.items() if name.startswith(("keys", "values"))]
+    assert caches == ["float16"] * (2 * checkpoint.model.config.n_layer if graph == "step" else 0)
+    assert artifact.contract.outputs[0].dtype == "float32"
+    # The checkpoint itself is left in float32.
+    assert all(p.dtype == torch.float32 for p in checkpoint.model.parameters())
+
+
+def test_a_smaller_precision_that_earns_another_return_fails(checkpoint, tmp_path, monkeypatch):
+    """With a limit that any difference breaks, in a real environment."""
+
+    def strict(*arguments):
+        return replace(closed_loop_compare(*arguments), limit=0.0)
+
+    closed_loop_compare = closed_loop.compare
+    monkeypatch.setattr(closed_loop, "compare", strict)
+    sizes = dict(state_dim=11, act_dim=3, n_head=1)
+    source = save_hugging_face(tmp_path / "ck", statistics=False, **sizes)
+    flags = Overrides(context_length=4, target_return=50.0, environment="Hopper-v5")
+    walker = load(str(source), flags)
+    with pytest.raises(ValidationFailedError, match=r"int8 earns .* Hopper-v5, fp32 .*allowed 0%"):
+        export(walker, "onnx", tmp_path / "p.onnx", graph="step", precision="int8", episodes=2)
+    assert not (tmp_path / "p.onnx").exists()
+
+
+def test_an_environment_that_cannot_be_made_is_said(checkpoint, tmp_path):
+    facts = replace(checkpoint.facts, environment="hopper-medium-v2")
+    known = replace(checkpoint, facts=facts)
+    _, report = export(known, "onnx", tmp_path / "p.onnx", precision="int8", episodes=1)
+    assert report.passed and report.closed_loop is None
+    assert "hopper-medium-v2" in report.not_played
+
+
+@pytest.mark.parametrize(
+    ("loop", "passed", "change"),
+    (((98.0, 100.0), True, -0.02), ((97.9, 100.0), False, -0.021), ((102.1, 100.0), False, 0.021)),
+)
+def test_two_percent_of_the_mean_return(loop, passed, change):
+    mean, due = loop
+    seen = closed_loop.ClosedLoop("Walk", 1.0, (mean - 5, mean + 5), (due - 30, due + 30))
+    assert seen.passed is passed and seen.change == pytest.approx(change)
+
+
+@pytest.mark.parametrize(("graph", "batch", "length"), (("policy", 2, 4), ("step", 2, 4)))
+def test_fixed_shapes(checkpoint, tmp_path, graph, batch, length):
+    path = tmp_path / "fixed.onnx"
+    artifact, report = export(
+        checkpoint, "onnx", path, graph=graph, static_batch=batch, static_length=length
+    )
+    contract = artifact.contract
+    assert report.passed and contract.context_length == length and contract.batch_size == batch
+    assert all(isinstance(a, int) for s in (*contract.inputs, *contract.outputs) for a in s.shape)
+    model = onnx_package.load(path)
+    axes = [d for v in model.graph.input for d in v.type.tensor_type.shape.dim]
+    assert not any(axis.dim_param for axis in axes)
+    kinds = {node.op_type for node in model.graph.node}
+    assert not kinds & {"Shape", "ConstantOfShape", "Range"}  # nothing is left to compute
+    policy = Policy(path, batch_size=batch)
+    policy.reset(100.0)
+    for reward in (None, np.ones(batch), np.zeros(batch), np.ones(batch), np.ones(batch)):
+        assert np.isfinite(policy.act(np.ones((batch, 5)), reward)).all()
+    with pytest.raises(ValueError, match=rf"batch_size is 3, and the file was made for {batch}"):
+        Policy(path, batch_size=3)
+    if graph == "step":
+        with pytest.raises(ValueError, match="slots is 2, and the file was made for 4"):
+            Policy(path, batch_size=batch, slots=2)
+
+
+def test_a_window_of_fixed_length_is_exact_for_one_row(checkpoint, tmp_path):
+    """Shorter windows are padded, and give the actions of the file with free axes."""
+    paths = [tmp_path / name for name in ("free.onnx", "fixed.onnx")]
+    length = checkpoint.facts.context_length
+    export(checkpoint, "onnx", paths[0], validate=False)
+    export(checkpoint, "onnx", paths[1], static_length=length, static_batch=1, validate=False)
+    policies, rng = [Policy(path) for path in paths], np.random.default_rng(0)
+    for policy in policies:
+        policy.reset(100.0)
+    for _ in range(length + 3):
+        observation = rng.normal(size=5)
+        actions = [policy.act(observation, 1.0) for policy in policies]
+        assert np.abs(actions[0] - actions[1]).max() <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    (
+        (dict(precision="fp8"), "--precision is 'fp8', expected one of fp32, fp16, int8"),
+        (dict(precision="int8", graph="sequence"), "int8 is made of ONNX files of graph policy or"),
+        (dict(target="torchscript", precision="fp16"), "not of torchscript policy"),
+        (dict(static_length=7), "--static-length is 7, expected at most K, which is 6"),
+        (dict(static_batch=0), "--static-batch is 0, expected at least 1"),
+        (dict(format="tflite"), "--format is 'tflite', expected onnx or ort"),
+        (dict(target="torchscript", format="ort"), "made of ONNX files, not of torchscript"),
+    ),
+)
+def test_combinations_that_do_not_exist(checkpoint, tmp_path, options, words):
+    options = dict(options)
+    with pytest.raises(UsageError, match=words):
+        export(checkpoint, options.pop("target", "onnx"), tmp_path / "p.onnx", **options)
+
+
+def test_ort_format_is_validated_itself_and_has_its_list_beside(checkpoint, tmp_path):
+    path = tmp_path / "policy.ort"
+    artifact, report = export(checkpoint, "onnx", path, format="ort")
+    assert report.passed and artifact.path == path and artifact.beside.is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, artifact.beside.name])
+    assert Policy(path).contract.validation.cases == report.cases
+
+
+def test_names_say_what_is_not_usual(checkpoint):
+    assert str(default_path(checkpoint, ".onnx", "step", "int8")) == "tiny_step_int8.onnx"
+    assert str(default_path(checkpoint, ".ort", "policy", "fp16")) == "tiny_fp16.ort"

@@ -25,7 +25,7 @@ def test_no_numbers_have_no_percentiles():
 def test_every_side_once_a_turn_in_orders_that_change():
     calls = []
     sides = {name: Side(lambda name=name: calls.append(name)) for name in "abc"}
-    samples = interleave(sides, 30, warm_up=0, primed=False)
+    samples = interleave(sides, 30, warm_up=0, primed=0)
     turns = ["".join(calls[begin : begin + 3]) for begin in range(0, 90, 3)]
     assert all(sorted(turn) == ["a", "b", "c"] for turn in turns)
     assert len(set(turns)) > 3
@@ -41,16 +41,16 @@ def test_runs_inside_a_step_are_added_up_and_not_those_of_the_warm_up():
     assert not runs
 
 
-def test_a_primed_side_is_called_twice_and_counted_once():
+def test_a_primed_side_is_called_often_and_counted_once():
     calls, runs = [], []
 
     def step():
         calls.append(1)
         runs.append(len(calls) * 1000)
 
-    samples = interleave({"a": Side(step, runs)}, 3, warm_up=0)["a"]
-    assert len(calls) == 6
-    assert samples.run == pytest.approx([2e-6, 4e-6, 6e-6])
+    samples = interleave({"a": Side(step, runs)}, 3, warm_up=0, primed=2)["a"]
+    assert len(calls) == 9
+    assert samples.run == pytest.approx([3e-6, 6e-6, 9e-6])
 
 
 def test_a_side_without_runs_has_none():
@@ -65,7 +65,7 @@ def test_time_ends_a_measurement_but_not_before_a_few_turns():
 def test_the_collector_rests_while_measuring_and_comes_back():
     seen = []
     assert gc.isenabled()
-    interleave({"a": Side(lambda: seen.append(gc.isenabled()))}, 2, warm_up=0, primed=False)
+    interleave({"a": Side(lambda: seen.append(gc.isenabled()))}, 2, warm_up=0, primed=0)
     assert seen == [False, False]
     assert gc.isenabled()
     with pytest.raises(ZeroDivisionError):
