@@ -169,6 +169,13 @@ def test_the_ring_is_exact_until_it_is_full_and_close_after(tiny):
     assert diary.policy.windows.tolist() == [[24, 29]]
 
 
+def test_the_ring_of_one_timestep_is_exact(tiny):
+    """Nothing is ever looked back at."""
+    checkpoint = with_context(tiny, 1)
+    diary = Diary(checkpoint, policy_of(checkpoint, slots="ring", batch_size=2), 0)
+    assert max(diary.error(diary.step()) for _ in range(5)) <= TOLERANCE
+
+
 def test_the_ring_of_a_single_layer_is_exact(tmp_path):
     """With one layer nothing in the cache has looked at what was dropped."""
     checkpoint = made(tmp_path / "ck", "one_layer")

@@ -102,7 +102,7 @@ class Policy:
         self._said_clamp = False
 
         # A sequence graph is the bare network: statistics, scale and bounds are applied here.
-        bare = contract.graph == "sequence"
+        bare = self._bare = contract.graph == "sequence"
         state, action = contract.state, contract.action
         self._mean = _array(state.mean, state.shape) if bare else None
         self._std = _array(state.std, state.shape) if bare else None
@@ -232,6 +232,8 @@ class Policy:
             # The maximum of logits plus Gumbel noise is a draw from their softmax.
             return (output / self._temperature + self._rng.gumbel(size=output.shape)).argmax(axis=1)
         actions = output.copy()
+        if not self._bare:
+            return actions
         if self._action_scale is not None:
             actions *= self._action_scale
             actions += self._action_offset
@@ -284,8 +286,10 @@ class Policy:
             array = np.asarray(value, np.float32)
         except (TypeError, ValueError):
             return None
-        # A finite sum of squares has finite terms.
-        return array if array.shape == shape and isfinite(np.vdot(array, array)) else None
+        if array.shape != shape:
+            return None
+        squares = array.dot(array) if array.ndim == 1 else np.vdot(array, array)
+        return array if isfinite(squares) else None  # a finite sum has finite terms
 
     def _applied(self, action: np.ndarray) -> np.ndarray:
         size = self.contract.action.size

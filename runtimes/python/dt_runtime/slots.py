@@ -77,7 +77,7 @@ class Slots:
         self._places, self._at_places = self._new_places()
         self._schedule(count)
         self._row = np.arange(rows)
-        self._ring = 0  # where the newest timestep lies in every cache, in timesteps
+        self._place = 0  # where the newest timestep lies in every cache, in timesteps
         self._began: tuple[np.ndarray, np.ndarray] | None = None  # slots that began there
         self._answer = np.zeros(rows, np.int64)
         self._tell_answer()
@@ -164,12 +164,12 @@ class Slots:
         Of a single row all but the states are plain numbers.
         """
         self._fill(states, returns_to_go, timesteps)
-        ring, per_step, mask = self._ring, self.per_step, self._mask
-        before, began = ring * per_step, self._began
-        self._ring = ring = (ring + 1) % self.context_length
-        for strip, values in self._strips[ring]:
-            np.copyto(strip, values)
-        at = ring * per_step
+        per_step, mask, began = self.per_step, self._mask, self._began
+        before = self._place * per_step
+        self._place = place = (self._place + 1) % self.context_length
+        for strip, values in self._strips[place]:
+            strip[...] = values
+        at = place * per_step
         if began is not None:  # an action that came before its slot's window stays hidden
             mask[*began, :, before] = HIDDEN
         stages = self._stages = self._stage(elapsed)
@@ -179,16 +179,17 @@ class Slots:
             mask[*began, :, at : at + per_step] = self._strips[0][1][1]
             mask[*began, 1:, at] = HIDDEN
         if self.ring:  # the oldest timestep's action belongs to the one that was dropped
-            mask[..., (at + per_step) % self.positions] = HIDDEN
+            oldest = (at + per_step) % self.positions
+            mask[:, :, 1 if oldest == at else 0 :, oldest] = HIDDEN  # a token always sees itself
         self._show_answer(stages)
-        np.copyto(self._places, self._at_places[ring])
+        self._places[...] = self._at_places[place]
 
     def _fill(
         self, states: np.ndarray, returns_to_go: float | np.ndarray, timesteps: int | np.ndarray
     ) -> None:
         """The new tokens' inputs, the same for every slot of a row."""
         if self.rows == 1:
-            np.copyto(self._states, states)
+            self._states[...] = states
             if self._returns is not None:
                 self._returns.fill(returns_to_go)
             if self._timesteps is not None:
@@ -227,7 +228,8 @@ class Slots:
                 self._answer_mask[0, self._answered] = HIDDEN
                 self._answered = self._answer[0] = answer
                 self._tell_answer()
-            np.copyto(*self._answer_rows[answer])
+            row, visible = self._answer_rows[answer]
+            row[...] = visible
             return
         answer = self._answers[stages]
         self._answer_mask[self._row, self._answer] = HIDDEN
@@ -243,7 +245,7 @@ class Slots:
     def set_last_actions(self, actions: np.ndarray) -> None:
         """``actions`` is [rows, A], or [rows] indices."""
         if self.rows == 1:
-            np.copyto(self._actions, actions, casting="same_kind")
+            self._actions[...] = actions
         else:
             self._actions[:] = actions.reshape(self.rows, 1, -1)
 
