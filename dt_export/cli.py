@@ -84,7 +84,9 @@ Format = Annotated[
 ]
 Episodes = Annotated[
     int,
-    typer.Option(help="Seeds that fp16 and int8 play against fp32 before they pass, 0 for none."),
+    typer.Option(
+        help="Seeds that fp16 and int8 play against fp32 before they pass, 0 for none.", min=0
+    ),
 ]
 StaticBatch = Annotated[
     int | None, typer.Option(help="Fix the batch size, for engines that need it.", min=1)

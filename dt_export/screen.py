@@ -24,6 +24,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:  # for the commands that need no PyTorch
     from dt_runtime import Contract, Episode
+    from dt_runtime.contract import Validation
 
     from dt_export.checkpoints import Checkpoint
     from dt_export.targets import Artifact
@@ -155,7 +156,7 @@ def contract_tables(contract: Contract, path: Path, operators: Counter[str]) -> 
         "validation": "none: exported with --no-validate"
         if validation is None
         else f"{validation.cases} cases against {validation.reference}, worst error "
-        f"{validation.max_error:.1e}, tolerance {validation.tolerance:.0e}",
+        f"{validation.max_error:.1e}, tolerance {validation.tolerance:.0e}" + _earned(validation),
     }
     for name, value in rows.items():
         facts.add_row(Text(name, style="dim"), Text(value))
@@ -176,6 +177,15 @@ def contract_tables(contract: Contract, path: Path, operators: Counter[str]) -> 
         Text("operators: " + ", ".join(f"{n} {k}" for k, n in operators.most_common())),
     ]
     return Group(*parts)
+
+
+def _earned(validation: Validation) -> str:
+    if not validation.episodes:
+        return ""
+    return (
+        f"; earned {validation.mean_return:.1f}, fp32 {validation.fp32_return:.1f} "
+        f"({validation.episodes} episodes)"
+    )
 
 
 def _components(

@@ -32,7 +32,6 @@ from dt_export.units import Head, Inward
 GRAPH = "step"
 BATCH, ROWS, SLOTS = "batch", "batch*slots", "slots"
 TOKEN_ORDER = ("action", "return", "state")
-NEW = "new_"  # before the name of a cache that comes out
 
 
 class StepGraph(nn.Module):

@@ -14,11 +14,11 @@ from torch import nn
 
 from dt_export import graphs
 from dt_export.bench import cold
-from dt_export.bench.quiet import quietly
 from dt_export.bench.side import Setting, Side
 from dt_export.bench.windows import full_window
 from dt_export.errors import UsageError
 from dt_export.exporting import export
+from dt_export.quiet import quietly
 
 COMPILE_SECONDS = 180.0
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from dt_export.bench.quiet import quietly
 from dt_export.checkpoints import Checkpoint, load
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
 from dt_export.model import ModelConfig
+from dt_export.quiet import quietly
 
 
 @dataclass(frozen=True)

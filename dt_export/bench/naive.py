@@ -13,9 +13,9 @@ from torch import nn
 from dt_export import graphs
 from dt_export.bench import cold
 from dt_export.bench.eager import library_model
-from dt_export.bench.quiet import quietly
 from dt_export.bench.side import Setting, Side
 from dt_export.bench.windows import full_window
+from dt_export.quiet import quietly
 
 
 def naive(setting: Setting) -> Side:

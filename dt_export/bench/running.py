@@ -21,7 +21,6 @@ from dt_export.bench.floors import Probes, Rates, floor, probes
 from dt_export.bench.machine import machine
 from dt_export.bench.paced import Paced, paced
 from dt_export.bench.paced import check as check_pace
-from dt_export.bench.quiet import quietly
 from dt_export.bench.report import Model, Report, Result
 from dt_export.bench.side import Exports, Setting, Side
 from dt_export.bench.sweep import sweep as sweep_sizes
@@ -30,6 +29,7 @@ from dt_export.bench.work import Work, policy_work, step_work
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
+from dt_export.quiet import quietly
 from dt_export.targets import open_artifact
 from dt_export.validation import command
 

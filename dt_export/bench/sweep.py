@@ -7,10 +7,10 @@ from pathlib import Path
 
 from dt_export.bench.catalogue import SWEPT, chosen, make, reason
 from dt_export.bench.made_up import Sizes, made_up, with_context_length
-from dt_export.bench.quiet import quietly
 from dt_export.bench.side import Exports, Setting, Side
 from dt_export.bench.timing import Latency, Samples, interleave, latency
 from dt_export.checkpoints import Checkpoint
+from dt_export.quiet import quietly
 
 AXES: Mapping[str, tuple[int, ...]] = {
     "context_length": (5, 10, 20, 50, 100),

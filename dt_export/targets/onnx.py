@@ -4,10 +4,6 @@ After the exporter ran, a file is made fit to ship: stack traces and other marks
 that made it are taken out, the contract is put in, and the checker of the onnx package must agree.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +19,7 @@ from dt_export import __version__, int8, step
 from dt_export.backbone import GRAPH
 from dt_export.errors import UsageError
 from dt_export.graphs import BATCH, SEQUENCE
+from dt_export.quiet import quietly
 from dt_export.targets.artifact import Opened, example_inputs
 
 SUFFIX = ".onnx"
@@ -42,7 +39,7 @@ def trace(module: nn.Module, contract: Contract, opset: int) -> onnx.ModelProto:
     if opset not in OPSETS:
         raise UsageError(f"--opset is {opset}, expected {OPSETS[0]} to {OPSETS[-1]}")
     inputs = example_inputs(contract)
-    with _quiet():
+    with quietly():
         program = torch.onnx.export(
             module,
             inputs,
@@ -140,19 +137,3 @@ def _clear(value: ir.Value) -> None:
     if value.const_value is not None:
         value.const_value.metadata_props.clear()
         value.const_value.doc_string = None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter's own warnings are about its insides; nothing in them is for our user."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
