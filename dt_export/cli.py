@@ -1,6 +1,7 @@
 """The command line: parse, call one function, print. Heavy imports wait inside the commands."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -246,6 +247,8 @@ def _export(
         raise
     if report is not None:
         console.print(screen.parity_table(report))
+    if options.get("static_length") is not None:  # the file's K is no longer the checkpoint's
+        overrides = replace(overrides, context_length=artifact.contract.context_length)
     console.print(screen.exported(artifact, report, model, as_flags(overrides)), soft_wrap=True)
 
 

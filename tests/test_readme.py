@@ -13,7 +13,8 @@ from dt_export.checkpoints import DIALECTS
 from dt_export.cli import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-SECTIONS = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##)", README, re.M | re.S))
+(DIALECTS_CHAPTER,) = re.findall(r"^## Dialects\n(.*?^)(?=## )", README, re.M | re.S)
+SECTIONS = dict(re.findall(r"^### (\S+)\n(.*?)(?=^##|\Z)", DIALECTS_CHAPTER, re.M | re.S))
 MAKERS = {
     "kzl": (kzl, kzl.Options(positions=8)),
     "online-dt": (online_dt, online_dt.Options(positions=8)),
@@ -59,3 +60,19 @@ def test_the_command_of_each_dialect(dialect, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit) as done:
         main(shlex.split(following))
     assert done.value.code == 0, capsys.readouterr().out
+
+
+def test_the_commands_of_the_fast_loop(tmp_path, monkeypatch, capsys):
+    """Every export of that chapter, as it stands there but without the long closed loop."""
+    (chapter,) = re.findall(r"^## A fast control loop\n(.*?^)(?=## )", README, re.M | re.S)
+    commands = re.findall(r"^dt-export (onnx .*?)(?:  +#.*)?$", chapter, re.M)
+    assert len(commands) == 4
+    monkeypatch.chdir(tmp_path)
+    for command in commands:
+        with pytest.raises(SystemExit) as done:
+            main([*shlex.split(command), "--episodes", "0"])
+        out = capsys.readouterr().out
+        assert done.value.code == 0, out
+        assert "to eager PyTorch" in out
+    names = {"hopper.onnx", "hopper_step.onnx", "hopper_step.ort", "hopper_step_int8.onnx"}
+    assert names <= {path.name for path in tmp_path.iterdir()}

@@ -154,6 +154,15 @@ def test_bench_prints_a_table_and_writes_it(cli, policy_file, checkpoint_path, t
     assert {side["title"] for side in document["results"]} >= {"our eager", "policy.onnx"}
 
 
+def test_a_file_of_fixed_length_names_it_to_validate(cli, checkpoint_path):
+    sizes = ("--static-batch", 1, "--static-length", 4)
+    code, out, _ = cli("onnx", "-m", checkpoint_path, "-o", "fixed.onnx", *sizes)
+    assert code == 0
+    (command,) = (line.split() for line in out.splitlines() if "dt-export validate" in line)
+    assert command[-2:] == ["--context-length", "4"]
+    assert cli(*command[1:])[0] == 0
+
+
 def test_slots_of_a_step(cli, tmp_path):
     robot = save_hugging_face(tmp_path / "robot", state_dim=11, act_dim=3)
     assert (

@@ -18,6 +18,8 @@ from dt_export.errors import UsageError
 from dt_export.exporting import export
 from dt_export.facts import Overrides
 from dt_export.targets import open_artifact
+from dt_export.validation import step_cases
+from dt_export.validation.reference import reference
 
 TOLERANCE = 1e-5
 TARGETS = {"onnx": ".onnx", "torchscript": ".pt"}
@@ -208,8 +210,15 @@ def test_steps_equal_eager_on_their_windows(case, tmp_path):
     outputs = {c.output for c in report.comparisons}
     gaussian = {"mu", "log_std"} if config.stochastic else set()
     assert outputs == {"logits" if config.discrete else "action"} | gaussian
-    lengths = {c.case.length for c in report.comparisons}
-    assert lengths == set(range(1, checkpoint.facts.context_length + 1))
+    context = checkpoint.facts.context_length
+    assert {c.case.length for c in report.comparisons} == set(range(1, context + 1))
+
+    opened, due = open_artifact(path), reference(checkpoint, report.contract)
+    for seed, (slots, rows) in enumerate(((1, 2), (min(3, context), 1), (context, 3))):
+        plan = step_cases.Rollout("200 steps", slots, rows, steps=200, compared=200)
+        for _, window, seen in step_cases.windows(opened, plan, np.random.default_rng(seed)):
+            for name, values in due(window).items():
+                assert_close(seen[name], values, name)
 
 
 def test_every_dialect_is_proven_here_or_by_its_original():
