@@ -72,6 +72,32 @@ def test_twins_on_a_device_act_as_memory_in_place(step_file, policy_file, rows):
             rewards = rng.normal(5, 3, rows) if rows > 1 else float(rng.normal(5, 3))
 
 
+@pytest.mark.parametrize(
+    ("wanted", "recorded", "expected"),
+    (
+        ("cuda", False, [("CUDA", {"use_tf32": "0"}), "CPU"]),
+        ("cuda", True, [("CUDA", {"use_tf32": "0", "enable_cuda_graph": "1"}), "CPU"]),
+        ("tensorrt", False, ["Tensorrt", ("CUDA", {"use_tf32": "0"}), "CPU"]),
+        (
+            "tensorrt",
+            True,
+            [("Tensorrt", {"trt_cuda_graph_enable": "1"}), ("CUDA", {"use_tf32": "0"}), "CPU"],
+        ),
+    ),
+)
+def test_what_providers_are_told(wanted, recorded, expected):
+    """fp32 is never TF32, and only the provider that was asked for records."""
+    offered = [f"{name}ExecutionProvider" for name in ("Tensorrt", "CUDA", "CPU")]
+    seen = engine._with_fallbacks(engine.PROVIDERS[wanted], offered, recorded)
+    full = [
+        f"{entry}ExecutionProvider"
+        if isinstance(entry, str)
+        else (f"{entry[0]}ExecutionProvider", entry[1])
+        for entry in expected
+    ]
+    assert seen == full
+
+
 @needs_no_cuda
 def test_auto_falls_back_and_says_so_once(policy_file, monkeypatch):
     monkeypatch.setattr(engine, "_said_fallback", False)

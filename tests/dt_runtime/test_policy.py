@@ -146,10 +146,12 @@ def test_actions_belong_to_the_caller(policy_file):
     assert np.array_equal(first, kept)
 
 
-def test_steps_allocate_nothing_that_grows(policy_file):
+@pytest.mark.parametrize("graph", ("policy", "step"))
+def test_steps_allocate_nothing_that_grows(artifacts, graph):
+    import gc
     import tracemalloc
 
-    policy = Policy(policy_file)
+    policy = Policy(artifacts["onnx", graph])
     policy.reset(100.0)
     observation = np.ones(STATE)
     policy.act(observation)
@@ -162,10 +164,12 @@ def test_steps_allocate_nothing_that_grows(policy_file):
     tracemalloc.start()
     policy.reset(100.0)
     steps(MAX_EP_LEN - 1)
+    gc.collect()  # other tests' garbage is not ours
     before, _ = tracemalloc.get_traced_memory()
     for _ in range(20):
         policy.reset(100.0)
         steps(MAX_EP_LEN - 1)
+    gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < 4096
@@ -409,3 +413,16 @@ def test_frames_are_bytes(atari_file, frame, words):
     policy.reset(1.0)
     with pytest.raises(ValueError, match=words):
         policy.act(frame)
+
+
+def test_windows_of_a_whole_window_graph(policy_file):
+    """Every action sees as many timesteps as there are, at most K; rows count for themselves."""
+    policy = Policy(policy_file, batch_size=2)
+    policy.reset(100.0)
+    assert policy.windows.tolist() == [[-1, -1], [-1, -1]]
+    for step in range(9):
+        policy.act(np.ones((2, STATE)), None if step == 0 else np.zeros(2))
+        assert policy.windows.tolist() == [[max(0, step - 5), step]] * 2
+    policy.reset(100.0, rows=[1])
+    policy.act(np.ones((2, STATE)), np.zeros(2))
+    assert policy.windows.tolist() == [[4, 9], [0, 0]]
