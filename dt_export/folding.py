@@ -27,7 +27,7 @@ class FoldedAttention(nn.Module):
     are the normed inputs too, and one product after the sum replaces value and output projection.
 
     Scores are held to at most UNSEEN below the best, which changes no result: the exponential of
-    less is a subnormal number, and processors take ten times as long over those.
+    less is a subnormal number, which processors are slow at (3 % of a whole policy).
 
     With several heads that would cost more, not less, and keys and values stay as they are.
 

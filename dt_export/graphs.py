@@ -57,10 +57,10 @@ class SequenceGraph(nn.Module):
 class PolicyGraph(nn.Module):
     """The last action of a window, exactly, for less work than the whole forward pass.
 
-    What it saves: the state and return heads; in the last layer everything but what attention
-    looks at, save for the last state token; and all that folding.py folds. Tokens stay
-    two-dimensional, [B * L, H], so that a linear map is one Gemm. The last action token comes
-    along although nothing reads it: cutting it out costs more than it saves.
+    What it saves: the state and return heads; the last action token, which nothing reads; in the
+    last layer everything but what attention looks at, save for the last state token; and all that
+    folding.py folds. Tokens stay two-dimensional, [B * L, H] without the last action token, so
+    that a linear map is one Gemm.
     """
 
     def __init__(
@@ -92,14 +92,15 @@ class PolicyGraph(nn.Module):
         if self.joint is None:
             real = token_mask(attention_mask, self.model.config.tokens_per_step)
             inputs = self.inward(states, actions, returns_to_go)
-            tokens = self.tokens.embed(*inputs, timesteps, real).flatten(0, 1)
+            tokens = self.tokens.embed(*inputs, timesteps, real)  # [B, L + 1, H]
         else:
             tokens = self.joint(states, actions, returns_to_go)  # [B * T, 3H]
             tokens = tokens.view(-1, 3, self.model.config.hidden_size)
             if self.model.tokens.embed_timestep is not None:
                 time = self.model.tokens.embed_timestep(timesteps)  # [B, T, H]
                 tokens = tokens + time.view(-1, 1, self.model.config.hidden_size)
-            tokens = tokens.flatten(0, 1)
+            tokens = tokens.view(batch, -1, self.model.config.hidden_size)
+        tokens = tokens[:, :-1].flatten(0, 1)
         x = self.model.tokens.embed_ln(tokens).to(self.dtype)  # [B * L, H]
         hidden = self.last_hidden(x, self.mask(attention_mask, batch), batch)
         return self.head(hidden.to(torch.float32))
@@ -111,11 +112,11 @@ class PolicyGraph(nn.Module):
         its own rows, which nobody reads, would be all -inf otherwise, and not a number after that.
         """
         per_step = self.model.config.tokens_per_step
-        length = per_step * attention_mask.shape[1]
+        length = per_step * attention_mask.shape[1] - 1
         ahead = torch.full((length, length), float("-inf"), dtype=self.dtype).triu(1)
         padding = torch.where(attention_mask == 0, self.lowest, 0.0).to(self.dtype)
-        padding = torch.stack((padding,) * per_step, dim=2)  # [B, T, 3]
-        return ahead + padding.view(-1, 1, 1, length)
+        padding = torch.stack((padding,) * per_step, dim=2).flatten(1)  # [B, L + 1]
+        return ahead + padding[:, None, None, :-1]
 
     def last_hidden(self, x: Tensor, mask: Tensor, batch: int) -> Tensor:
         """The last state token after the last layer: [B * L, H] -> [B, H]."""
@@ -124,8 +125,8 @@ class PolicyGraph(nn.Module):
             normed = block.attention_input(x)
             memory = tuple(attention.split(y, batch, -1) for y in attention.memory(normed))
             if layer == config.n_layer - 1:  # nothing reads its other tokens
-                x, normed = (y.view(batch, -1, config.hidden_size)[:, -2] for y in (x, normed))
-                query, mask = attention.split(attention.query(normed), -1, 1), mask[:, :, -2:-1]
+                x, normed = (y.view(batch, -1, config.hidden_size)[:, -1] for y in (x, normed))
+                query, mask = attention.split(attention.query(normed), -1, 1), mask[:, :, -1:]
             else:
                 query = attention.split(attention.query(normed), batch, -1)
             x = block.after_attention(x, attention.attend(query, memory, mask))

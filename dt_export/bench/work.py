@@ -5,12 +5,12 @@ I inner size of a block's perceptron, S state, A action, N layers. Attention has
 H by H: query and output, a = 2, and key and value, m = 2, which a single head can fold away, m = 0
 (see folding.py).
 
-A ``policy`` window has L = p K tokens; the last action comes along. A linear map of x
+A ``policy`` window has L = p K - 1 tokens, since nothing reads the last action. A linear map of x
 tokens from y to z numbers is 2 x y z FLOPs; biases, norms, softmax and activations are left out.
 Attention is counted as it is computed, with the half of the scores that the mask hides.
 
-    embeddings       2 H K (S + A + 1)                      A is 0 for actions by index,
-                                                            the 1 is 0 without returns
+    embeddings       2 H (K S + (K - 1) A + K)              A is 0 for actions by index,
+                                                            the last K is 0 without returns
     N - 1 blocks     2 L ((a + m) H H + 2 H I) + 4 L L H    the last term is attention
     the last block   2 L m H H + 2 (a H H + 2 H I) + 4 L H  one token goes on
     head             2 H A
@@ -74,8 +74,9 @@ def policy_work(config: ModelConfig, length: int, batch: int = 1) -> Work:
     """
     _refuse_unlike(config)
     hidden, layers, sizes = config.hidden_size, config.n_layer, _Matrices.of(config)
-    tokens = config.tokens_per_step * length
-    linear = 2 * hidden * length * sizes.embedding + 2 * sizes.head
+    tokens = config.tokens_per_step * length - 1
+    embedded = length * sizes.embedding - (0 if _by_index(config) else config.act_dim)
+    linear = 2 * hidden * embedded + 2 * sizes.head
     linear += (layers - 1) * 2 * tokens * (sizes.memory + sizes.rest)
     linear += 2 * tokens * sizes.memory + 2 * sizes.rest
     attention = (layers - 1) * 4 * tokens * tokens * hidden + 4 * tokens * hidden
