@@ -10,7 +10,7 @@ import torch
 from dt_runtime.contract import Axis, TensorSpec
 from torch import Tensor, nn
 
-from dt_export.model import Block, ModelConfig
+from dt_export.model import Block, ModelConfig, causal_mask
 
 GRAPH = "backbone"
 BATCH, TOKENS, PAST, TOTAL = "batch", "tokens", "past", "past + tokens"
@@ -37,7 +37,8 @@ class Backbone(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """last_hidden_state [B, L, H], present_keys and present_values [layers, B, N, P + L, D]."""
         x = inputs_embeds + self.wpe(position_ids)
-        mask = cached_mask(attention_mask, inputs_embeds.shape[1], x.dtype)
+        cached = attention_mask.shape[1] - inputs_embeds.shape[1]
+        mask = causal_mask(attention_mask != 0, x.dtype, cached)
         keys, values = [], []
         for layer, block in enumerate(self.blocks):
             query, key, value = block.attn.project(block.attention_input(x))
@@ -46,20 +47,6 @@ class Backbone(nn.Module):
             attended, _ = block.attn.attend(query, keys[-1], values[-1], mask)
             x = block.after_attention(x, attended)
         return self.ln_f(x), torch.stack(keys), torch.stack(values)
-
-
-def cached_mask(attention_mask: Tensor, tokens: int, dtype: torch.dtype) -> Tensor:
-    """What is added to the scores of the newest ``tokens``: [B, 1, L, P + L].
-
-    A token sees the real ones before it, and always itself, so that padding stays finite.
-    """
-    total = attention_mask.shape[1]
-    key = torch.arange(total, device=attention_mask.device)
-    query = key[total - tokens :]
-    past = key[None, :] < query[:, None]  # [L, P + L]
-    itself = key[None, :] == query[:, None]
-    visible = (past & (attention_mask != 0)[:, None, :]) | itself
-    return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, float("-inf"))[:, None]
 
 
 def input_specs(config: ModelConfig) -> tuple[TensorSpec, ...]:

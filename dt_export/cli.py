@@ -397,14 +397,15 @@ def bench(
     from dt_export import screen
     from dt_export.bench import bench, table
     from dt_export.bench.progress import showing
-    from dt_export.bench.report import check_folder, write_json
+    from dt_export.bench.report import write_json
+    from dt_export.writing import check_place
 
     overrides = Overrides(
         context_length, n_head, activation, action_tanh, discrete, returns, stats, return_scale,
         revision=revision,
     )  # fmt: skip
     if json is not None:
-        check_folder(json, "--json")
+        check_place(json, "--json")
     if plot is not None:
         from dt_export.bench.plot import check, write_plot
 

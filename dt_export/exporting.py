@@ -1,9 +1,7 @@
 """From a checkpoint to a file: trace, write, prove equal, and only then give it its name."""
 
-import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +16,7 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.targets import TARGETS, Artifact, Opened, onnx, ort
 from dt_export.targets.artifact import contract_of
 from dt_export.validation import Report, closed_loop
+from dt_export.writing import atomic
 
 
 class ValidationFailedError(CheckError):
@@ -93,7 +92,7 @@ def export(
     if path.suffix != suffix:
         raise UsageError(f"--output {path}: expected a file ending in {suffix}")
     checkpoint, sizes = _static(checkpoint, wanted)
-    with _atomic(path, writer.SUFFIX) as temporary:
+    with atomic(path, "--output", writer.SUFFIX) as temporary:
         traced, contract = _trace(checkpoint, target, wanted, sizes, wanted.precision)
         writer.write(traced, contract, temporary)
         report = None
@@ -160,8 +159,7 @@ def _static(checkpoint: Checkpoint, wanted: Options) -> tuple[Checkpoint, dict[s
     """The checkpoint with its context as long as the file's windows, and the fixed axes."""
     sizes: dict[str, int] = {}
     if wanted.static_length is not None:
-        facts = replace(checkpoint.facts, context_length=wanted.static_length)
-        checkpoint = replace(checkpoint, facts=facts)
+        checkpoint = checkpoint.with_context_length(wanted.static_length)
         sizes[graphs.SEQUENCE] = wanted.static_length
     if wanted.static_batch is not None:
         sizes[graphs.BATCH] = wanted.static_batch
@@ -219,31 +217,3 @@ def default_path(checkpoint: Checkpoint, suffix: str, graph: str, precision: str
     parts += [graph] if graph != "policy" else []
     parts += [precision] if precision != "fp32" else []
     return Path(f"{'_'.join(parts)}{suffix}")
-
-
-@contextmanager
-def _atomic(path: Path, suffix: str) -> Iterator[Path]:
-    """A temporary file beside ``path`` that becomes ``path`` if all goes well, else vanishes.
-
-    It has that suffix; where it is gone at the end, something else has made ``path`` of it.
-    """
-    if path.is_dir():
-        raise UsageError(f"--output {path} is a folder, expected a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"--output {path}: the folder {path.parent} does not exist")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=suffix, dir=path.parent)
-    except OSError as error:
-        raise UsageError(f"--output {path}: cannot write there: {error.strerror}") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        if not temporary.exists():
-            return
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files for the owner alone
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -31,7 +31,6 @@ LOWEST = -1e30  # added to a score, leaves no trace of it in a softmax with any 
 LOWEST_HALF = -3e4  # the same in float16, which ends at 65504
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float32}
 PRECISIONS = tuple(DTYPES)
-CACHES = {"fp32": "float32", "fp16": "float16", "int8": "float32"}
 
 
 class SequenceGraph(nn.Module):
@@ -188,7 +187,7 @@ def input_specs(
     if graph == backbone.GRAPH:
         return backbone.input_specs(config)
     if graph == step.GRAPH:
-        return step.input_specs(config, context_length, CACHES[precision])
+        return step.input_specs(config, context_length, _cache_type(precision))
     window: tuple[Axis, ...] = (BATCH, SEQUENCE)
     states = "uint8" if config.frames else "float32"
     by_index = config.index_actions or (config.discrete and graph == "policy")
@@ -215,7 +214,7 @@ def output_specs(
         return backbone.output_specs(config)
     if graph == step.GRAPH:
         action: tuple[Axis, ...] = (BATCH, config.act_dim)
-        caches = step.cache_specs(config, context_length, CACHES[precision], NEW)
+        caches = step.cache_specs(config, context_length, _cache_type(precision), NEW)
         return (*(TensorSpec(name, "float32", action) for name in names), *caches)
     hidden, layers, heads, size = config.hidden_size, config.n_layer, config.n_head, config.act_dim
     tokens = token_axis(config)
@@ -229,6 +228,11 @@ def output_specs(
         "attentions": (layers, BATCH, heads, tokens, tokens),
     }
     return tuple(TensorSpec(name, "float32", shapes[name]) for name in names)
+
+
+def _cache_type(precision: str) -> str:
+    """NumPy's name for the type that the layers of a graph count in."""
+    return str(DTYPES[precision]).removeprefix("torch.")
 
 
 def token_axis(config: ModelConfig) -> str:

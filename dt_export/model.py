@@ -363,14 +363,15 @@ def token_mask(attention_mask: Tensor, per_step: int = 3) -> Tensor:
     return (attention_mask != 0).unsqueeze(2).expand(-1, -1, per_step).flatten(1)
 
 
-def causal_mask(real: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to the scores: 0 where a token may look, -inf where not; [B, 1, L, L].
+def causal_mask(real: Tensor, dtype: torch.dtype, cached: int | torch.SymInt = 0) -> Tensor:
+    """What is added to the scores: 0 where a token may look, -inf where not; [B, 1, L, P + L].
 
-    ``real`` is [B, L] bool. A token always sees itself, so that rows of padding stay finite;
-    real tokens never see padding.
+    ``real`` is [B, P + L] bool; the first P tokens are ``cached`` and only looked at. A token
+    always sees itself, so that rows of padding stay finite; real tokens never see padding.
     """
-    index = torch.arange(real.shape[1], device=real.device)
-    past = index[None, :] < index[:, None]  # [L, L]
-    itself = index[None, :] == index[:, None]
-    visible = (past & real[:, None, :]) | itself  # [B, L, L]
+    key = torch.arange(real.shape[1], device=real.device)
+    query = key[cached:]
+    past = key[None, :] < query[:, None]  # [L, P + L]
+    itself = key[None, :] == query[:, None]
+    visible = (past & real[:, None, :]) | itself  # [B, L, P + L]
     return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, float("-inf"))[:, None]

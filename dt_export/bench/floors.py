@@ -7,6 +7,7 @@ the other sides have left them. The floor is a true one, and somewhat out of rea
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,10 @@ class Probes:
     read_bytes: int
     product_flops: int
 
+    def lacks(self, precision: str) -> bool:
+        """Whether products in a precision cannot be measured, so that its sides have no floor."""
+        return precision == "int8" and PRODUCTS.format(precision) not in self.sides
+
     def rates(self, samples: Mapping[str, Samples]) -> Rates:
         """Medians over the turns."""
         seconds = {name: float(np.median(samples[name].step)) for name in self.sides}
@@ -91,12 +96,11 @@ def probes(
     sides = {READ: Side(_reading(buffer))}
     sides[PRODUCTS.format("fp32")] = Side(_float_products(shapes))
     if "int8" in precisions:
-        try:
-            step = _int8_products(shapes)
+        step = _int8_products(shapes)
+        # Some builds of PyTorch have no such product; ``Probes.lacks`` then says so.
+        with suppress(RuntimeError, AttributeError, NotImplementedError):
             step()
             sides[PRODUCTS.format("int8")] = Side(step)
-        except (RuntimeError, AttributeError, NotImplementedError):
-            pass  # this PyTorch has no such product on this machine
     flops = sum(2 * m * k * n for m, k, n in shapes)
     return Probes(sides, PASSES * FLOAT * len(buffer), PASSES * flops)
 

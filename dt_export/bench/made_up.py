@@ -1,6 +1,6 @@
 """Checkpoints of any size with random weights, in files that transformers and we both read."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -78,8 +78,3 @@ def made_up(sizes: Sizes, context_length: int, folder: Path) -> Checkpoint:
             logging.enable_progress_bar()
     overrides = Overrides(context_length=context_length, return_scale=1000.0, target_return=1000.0)
     return load(str(folder), overrides)
-
-
-def with_context_length(checkpoint: Checkpoint, length: int) -> Checkpoint:
-    """The same weights, for windows of another length."""
-    return replace(checkpoint, facts=replace(checkpoint.facts, context_length=length))

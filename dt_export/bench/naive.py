@@ -4,10 +4,12 @@ What a user does who has no dt-export: ``torch.onnx.export(model, dynamo=True)``
 computed for all timesteps, statistics and scale stay outside, and there is no loop around it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from dt_runtime.engine import bind_in_place
 from torch import nn
 
 from dt_export import graphs
@@ -61,7 +63,7 @@ def _export(model: nn.Module, example: dict[str, np.ndarray], path: Path, dynami
         program.save(path)
 
 
-def _bound(path: Path, arrays: dict[str, np.ndarray], threads: int):
+def _bound(path: Path, arrays: dict[str, np.ndarray], threads: int) -> Callable[[], None]:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -72,13 +74,4 @@ def _bound(path: Path, arrays: dict[str, np.ndarray], threads: int):
     inputs = {spec.name: arrays[spec.name] for spec in session.get_inputs()}
     names = [spec.name for spec in session.get_outputs()]
     outputs = dict(zip(names, session.run(names, inputs), strict=True))  # tells the shapes
-    binding = session.io_binding()
-    for bind, group in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
-        for name, array in group.items():
-            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-    held = (inputs, outputs)
-
-    def run(_held=held) -> None:  # holds the arrays that the binding points into
-        session.run_with_iobinding(binding)
-
-    return run
+    return bind_in_place(session, inputs, outputs)

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from dt_export.bench.report import Report, check_folder, write
+from dt_export.bench.report import Report
 from dt_export.bench.sweep import Point
 from dt_export.errors import UsageError
+from dt_export.writing import atomic, check_place
 
 SUFFIXES = (".svg", ".png")
 # Okabe and Ito: told apart by the colour-blind, and each with a mark of its own.
@@ -37,7 +38,7 @@ def check(path: Path) -> None:
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"--plot {path}: expected a file ending in {' or '.join(SUFFIXES)}")
-    check_folder(path, "--plot")
+    check_place(path, "--plot")
     if find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib: `pip install 'dt-export[report]'`")
 
@@ -51,7 +52,8 @@ def write_plot(report: Report, path: Path) -> None:
     check(path)
     if not any(point.step for point in report.sweep):
         raise UsageError("--plot draws a sweep, and this report has none: add --sweep")
-    write(path, _drawn(report, path.suffix), "--plot")
+    with atomic(path, "--plot") as temporary:
+        temporary.write_bytes(_drawn(report, path.suffix))
 
 
 def _drawn(report: Report, suffix: str) -> bytes:

@@ -1,8 +1,6 @@
 """The whole result, as dataclasses and as JSON. Names say the unit; latencies are microseconds."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from dt_export.bench.paced import Paced
 from dt_export.bench.sweep import Point
 from dt_export.bench.timing import Latency
 from dt_export.errors import UsageError
+from dt_export.writing import atomic
 
 FORMAT = "1.0"
 
@@ -95,40 +94,8 @@ def write_json(report: Report, path: Path) -> None:
     Raises:
         UsageError: the file cannot be written.
     """
-    write(path, report.to_json().encode(), "--json")
-
-
-def write(path: Path, content: bytes, flag: str) -> None:
-    """Write to a file beside ``path`` that then takes its name.
-
-    Raises:
-        UsageError: it cannot be written; the message names ``flag``.
-    """
-    check_folder(path, flag)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise UsageError(f"{flag} {path}: cannot write there: {error.strerror}") from None
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files for the owner alone
-        temporary.replace(path)
-    except OSError as error:
-        raise UsageError(f"{flag} {path}: cannot write there: {error.strerror}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def check_folder(path: Path, flag: str) -> None:
-    """Raise UsageError unless ``path`` can be a file: asked before minutes of measuring."""
-    if path.is_dir():
-        raise UsageError(f"{flag} {path} is a folder, expected a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"{flag} {path}: the folder {path.parent} does not exist")
+    with atomic(path, "--json") as temporary:
+        temporary.write_text(report.to_json(), encoding="utf-8")
 
 
 def _report(document: Mapping[str, Any]) -> Report:

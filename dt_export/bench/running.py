@@ -169,7 +169,7 @@ def _checkpoint(
                 f"{path} has K {other.context_length}, and what it stands beside K {length}"
             )
     _, checkpoint = command.prepare(first, model, overrides, "cpu")
-    return made_up.with_context_length(checkpoint, length)
+    return checkpoint.with_context_length(length)
 
 
 def _made(entries: Sequence[Entry], setting: Setting, say: Progress) -> Iterator[_Candidate]:
@@ -257,10 +257,13 @@ def _measured(
 def _probes(setting: Setting, candidates: Sequence[_Candidate], notes: list[str]) -> Probes | None:
     precisions = {c.precision for c in candidates if c.side is not None}
     try:
-        return probes(setting.checkpoint.model.config, setting.length, setting.batch, precisions)
+        made = probes(setting.checkpoint.model.config, setting.length, setting.batch, precisions)
     except UsageError as error:
         notes.append(str(error))
         return None
+    lacking = [precision for precision in sorted(precisions) if made.lacks(precision)]
+    notes += [f"{precision}: no floor, this PyTorch has no such products" for precision in lacking]
+    return made
 
 
 def _work(candidate: _Candidate, setting: Setting) -> Work:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dt_export.bench.catalogue import SWEPT, chosen, make, reason
-from dt_export.bench.made_up import Sizes, made_up, with_context_length
+from dt_export.bench.made_up import Sizes, made_up
 from dt_export.bench.side import Exports, Setting, Side
 from dt_export.bench.timing import Latency, Samples, interleave, latency
 from dt_export.checkpoints import Checkpoint
@@ -75,7 +75,7 @@ def sweep(
     for hidden, checkpoint, exports in _weights(sizes, distinct, say):
         for place in (place for place in distinct if place.hidden_size == hidden):
             setting = Setting(
-                with_context_length(checkpoint, place.context_length), exports, place.batch, threads
+                checkpoint.with_context_length(place.context_length), exports, place.batch, threads
             )
             sides: dict[str, Side] = {}
             results: dict[str, Samples | str] = {}

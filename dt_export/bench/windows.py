@@ -18,7 +18,7 @@ def full_window(
     sizes = {"batch": batch, "sequence": length}
     arrays = {}
     for spec in specs:
-        shape = [sizes.get(axis, axis) for axis in spec.shape]
+        shape = spec.sized(sizes)
         if spec.name == "timesteps":
             counted = np.minimum(np.arange(length), max_ep_len - 1)
             array = np.broadcast_to(counted, shape)

@@ -1,6 +1,6 @@
 """A checkpoint in memory: the model with its weights, and what is known around it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dt_runtime.contract import Source
@@ -32,6 +32,10 @@ class Checkpoint:
     source: Source
     notes: tuple[str, ...] = ()  # for the user: conversions and assumed defaults
     warnings: tuple[str, ...] = ()  # for the user, loudly
+
+    def with_context_length(self, length: int) -> "Checkpoint":
+        """The same weights, for windows of another length in timesteps."""
+        return replace(self, facts=replace(self.facts, context_length=length))
 
 
 def symmetric_bounds(config: ModelConfig, inside: float = 1.0) -> Facts:

@@ -23,6 +23,7 @@ from dt_runtime.contract import METADATA_KEY, ContractError
 from dt_runtime.engine import OnnxEngine
 
 from dt_export.errors import CheckError, UsageError
+from dt_export.writing import check_place
 
 SUFFIX = ".ort"
 LIST_SUFFIX = ".required_operators_and_types.config"  # as ONNX Runtime's own converter names it
@@ -44,10 +45,7 @@ def convert(model: Path, path: Path) -> Path:
     """
     beside = list_path(path)
     for file in (path, beside):
-        if file.is_dir():
-            raise UsageError(f"--output {path}: {file} is a folder, expected a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"--output {path}: the folder {path.parent} does not exist")
+        check_place(file, "--output")
     try:
         # The folder lies beside the files to be, so that moving them is but a change of name.
         with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:

@@ -34,6 +34,5 @@ def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str
     for spec in contract.inputs:
         if spec.dtype == "float32":
             sizes = {"batch": case.batch, "tokens": tokens, PAST: past}
-            shape = [sizes.get(axis, axis) for axis in spec.shape]
-            drawn[spec.name] = rng.standard_normal(shape)
+            drawn[spec.name] = rng.standard_normal(spec.sized(sizes))
     return {spec.name: drawn[spec.name].astype(spec.dtype) for spec in contract.inputs}

@@ -14,6 +14,7 @@ from dt_export.checkpoints import Checkpoint, Facts, Overrides
 from dt_export.errors import UsageError
 from dt_export.targets import Opened, open_artifact
 from dt_export.validation.parity import Report, check
+from dt_export.writing import atomic
 
 BUNDLED = "bundled:"
 
@@ -70,10 +71,8 @@ def write_json(report: Report, path: Path) -> None:
         "comparisons": [asdict(comparison) for comparison in report.comparisons],
     }
     text = json.dumps(json.loads(json.dumps(document), parse_constant=lambda _: None), indent=1)
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"--json {path}: cannot write there: {error.strerror}") from None
+    with atomic(path, "--json") as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _named(contract: Contract, overrides: Overrides) -> tuple[str, Overrides]:

@@ -35,10 +35,6 @@ def made(path, variant, context_length=6):
     return load(str(directory), flags)
 
 
-def with_context(checkpoint, context_length):
-    return replace(checkpoint, facts=replace(checkpoint.facts, context_length=context_length))
-
-
 def policy_of(checkpoint, **options):
     """A policy whose engine is the graph in PyTorch."""
     names = graphs.output_names(checkpoint.model.config, "step")
@@ -137,7 +133,7 @@ def test_any_size_is_exact(tiny, data):
     resets = data.draw(
         st.dictionaries(st.integers(1, 54), st.integers(0, batch - 1), max_size=4), label="resets"
     )
-    checkpoint = with_context(tiny, context)
+    checkpoint = tiny.with_context_length(context)
     diary = Diary(checkpoint, policy_of(checkpoint, slots=slots, batch_size=batch), steps)
     for step in range(steps):
         if step in resets:
@@ -153,7 +149,7 @@ def test_any_size_is_exact(tiny, data):
 
 
 def test_as_many_slots_as_timesteps_see_the_full_window(tiny):
-    checkpoint = with_context(tiny, 4)
+    checkpoint = tiny.with_context_length(4)
     diary = Diary(checkpoint, policy_of(checkpoint, slots=4), 0)
     for step in range(20):
         diary.step()
@@ -171,7 +167,7 @@ def test_the_ring_is_exact_until_it_is_full_and_close_after(tiny):
 
 def test_the_ring_of_one_timestep_is_exact(tiny):
     """Nothing is ever looked back at."""
-    checkpoint = with_context(tiny, 1)
+    checkpoint = tiny.with_context_length(1)
     diary = Diary(checkpoint, policy_of(checkpoint, slots="ring", batch_size=2), 0)
     assert max(diary.error(diary.step()) for _ in range(5)) <= TOLERANCE
 

@@ -87,23 +87,8 @@ class OnnxEngine:
             if not array.flags.c_contiguous:
                 raise ValueError(f"{name}: the bound array must be contiguous")
         if self.device == "cpu":
-            return self._bind_in_place(inputs, outputs)
+            return bind_in_place(self.session, inputs, outputs)
         return self._bind_on_device(inputs, outputs)
-
-    def _bind_in_place(
-        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> Callable[[], None]:
-        """On the CPU, ONNX Runtime reads and writes the caller's memory."""
-        binding = self.session.io_binding()
-        for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
-            for name, array in arrays.items():
-                bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        session, held = self.session, (inputs, outputs)
-
-        def run(_held: Any = held) -> None:  # holds the arrays that the binding points into
-            session.run_with_iobinding(binding)
-
-        return run
 
     def _bind_on_device(
         self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
@@ -133,6 +118,22 @@ class OnnxEngine:
                 np.copyto(array, twin.numpy())
 
         return run
+
+
+def bind_in_place(
+    session: Any, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+) -> Callable[[], None]:
+    """A run in which ONNX Runtime reads and writes these very arrays, on the CPU."""
+    binding = session.io_binding()
+    for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
+        for name, array in arrays.items():
+            bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+    held = (inputs, outputs)
+
+    def run(_held: Any = held) -> None:  # holds the arrays that the binding points into
+        session.run_with_iobinding(binding)
+
+    return run
 
 
 def available_providers() -> list[str]:

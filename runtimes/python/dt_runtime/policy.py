@@ -252,7 +252,6 @@ class Policy:
     def _bind(self, length: int) -> Callable[[], None]:
         """A run on the window's own memory at this length; made once a length."""
         size = self.contract.action.size
-        outputs: dict[str, np.ndarray] = {}
         if self.contract.graph != "sequence":
             name = "logits" if self._discrete else "action"
             output = np.zeros((self.batch_size, size), np.float32)
@@ -261,9 +260,7 @@ class Policy:
             name = "action_preds"
             output = np.zeros((self.batch_size, length, size), np.float32)
             self._outputs[length] = output[:, -1]
-        outputs[name] = output
-        if isinstance(self._window, Slots):
-            outputs |= self._window.caches()
+        outputs = {name: output, **self._window.caches()}
         run = self._engine.bind(self._window.view(length), outputs)
         self._runs[length] = run
         return run

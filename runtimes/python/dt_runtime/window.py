@@ -19,9 +19,9 @@ class Window:
         self.rows, self.context_length = rows, contract.context_length
         # A file of fixed shape gets windows of K alone, and so does an engine that wants one shape.
         self.padded = rows > 1 or padded or isinstance(contract.inputs[0].shape[1], int)
-        size = (rows, self.context_length)
+        sizes = {"batch": rows, "sequence": self.context_length}
         self.arrays: Mapping[str, np.ndarray] = {  # every input is [batch, sequence, ...]
-            spec.name: np.zeros((*size, *spec.shape[2:]), spec.dtype) for spec in contract.inputs
+            spec.name: np.zeros(spec.sized(sizes), spec.dtype) for spec in contract.inputs
         }
         self.lengths = np.zeros(rows, np.int64)
 
@@ -62,6 +62,10 @@ class Window:
     def length(self) -> int:
         """The number of timesteps that ``view`` hands out now."""
         return self.context_length if self.padded else int(self.lengths[0])
+
+    def caches(self) -> dict[str, np.ndarray]:
+        """Outputs that are inputs of the next step: none."""
+        return {}
 
     def view(self, length: int) -> dict[str, np.ndarray]:
         """The newest ``length`` timesteps, without a copy: contiguous for one row or length K."""

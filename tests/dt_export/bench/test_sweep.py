@@ -65,7 +65,7 @@ def test_made_up_checkpoints_are_what_was_asked_for_and_always_the_same(tmp_path
     assert config.max_ep_len == 50  # a window must fit
     assert first.facts.context_length == 50
     assert first.source.sha256 == again.source.sha256
-    assert made_up.with_context_length(first, 7).facts.context_length == 7
+    assert first.with_context_length(7).facts.context_length == 7
 
 
 def test_every_side_has_the_same_weights(tmp_path):
