@@ -290,7 +290,10 @@ def validate(
     """
     from dt_export import screen
     from dt_export.validation import command
+    from dt_export.writing import check_place
 
+    if json is not None:
+        check_place(json, "--json")
     overrides = Overrides(
         context_length, n_head, activation, action_tanh, discrete, returns, stats, return_scale,
         revision=revision,
