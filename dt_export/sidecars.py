@@ -40,7 +40,7 @@ def read_statistics(path: Path) -> Facts:
         raise UsageError(f"--stats {path}: no such file")
     keys = ("mean", "std") if path.suffix == ".npz" else ("state_mean", "state_std")
     if path.suffix == ".npz":
-        document = reading.read_npz(path)
+        document = reading.read_npz(path, keys)
     elif path.suffix == ".json":
         document = reading.read_json(path)
     else:

@@ -1,0 +1,86 @@
+"""Reading the files of a checkpoint: nothing in them is ever executed, and all of it is doubted."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dt_export.errors import CheckpointError
+from dt_export.reading.arrays import read_npy, read_npz
+from dt_export.reading.damage import check_file, damaged, shown
+from dt_export.reading.documents import read_json, read_yaml
+from dt_export.reading.torch_files import read_d3, read_torch
+
+__all__ = [
+    "float32",
+    "read_file",
+    "read_json",
+    "read_npy",
+    "read_npz",
+    "read_state_dict",
+    "read_yaml",
+    "sha256",
+    "shown",
+]
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+NEWEST_OF_TORCH = 2  # the protocol of the pickles that torch.save writes
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read named tensors and nothing else.
+
+    Raises:
+        CheckpointError: truncated, of another format, or a pickle that would run code.
+    """
+    document = read_file(path)
+    if not isinstance(document, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in document.items()
+    ):
+        raise CheckpointError(f"{path} holds no state dict (a dict of names to tensors)")
+    return document
+
+
+def read_file(path: Path) -> Any:
+    """Read safetensors, a file of ``torch.save``, or d3rlpy's ``.d3``.
+
+    Raises:
+        CheckpointError: no file, truncated, of another format, or a pickle that would run code.
+    """
+    check_file(path)
+    if path.suffix == ".safetensors":
+        remedy = "; download or save it again"
+        size = path.stat().st_size
+        with damaged(path, f"({size} bytes) is truncated or not safetensors", remedy):
+            return load_file(path, device="cpu")
+    with damaged(path, "cannot be read"), path.open("rb") as file:
+        start = file.read(2)
+    plain_pickle = start[:1] == b"\x80" and start[1:] > bytes([NEWEST_OF_TORCH])
+    return read_d3(path) if plain_pickle else read_torch(path)
+
+
+def float32(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors in float32, and a note for the user where that changed any."""
+    weights = {
+        name: tensor.to(torch.float32) if tensor.dtype in FLOATS else tensor
+        for name, tensor in state_dict.items()
+    }
+    others = {str(t.dtype) for t in state_dict.values() if t.dtype in FLOATS} - {"torch.float32"}
+    names = ", ".join(sorted(name.removeprefix("torch.") for name in others))
+    return weights, [f"weights are {names}: converted to float32"] if names else []
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    digest = hashlib.sha256()
+    with damaged(path, "cannot be read"), path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
