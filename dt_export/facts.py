@@ -8,11 +8,11 @@ import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from dt_export.errors import CheckpointError
-
 SIDECAR = "policy.json"
 DEFAULT_CONTEXT_LENGTH = 20
 DEFAULT_RETURN_SCALE = 1000.0
+LARGEST = 3.4028234663852886e38  # of float32, and so of any number that a network shall see
+SMALLEST = 1.1754943508222875e-38  # of float32's normal numbers: what one may divide by
 
 
 @dataclass(frozen=True)
@@ -70,25 +70,3 @@ def as_flags(overrides: Overrides) -> str:
         if value is not None:
             words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
     return " ".join(words)
-
-
-def check_sizes(facts: Facts, state_dim: int, act_dim: int) -> None:
-    """Statistics and bounds must have one number a component, and every std must be above 0."""
-    expected = {
-        "state_mean": state_dim,
-        "state_std": state_dim,
-        "action_low": act_dim,
-        "action_high": act_dim,
-    }
-    for key, size in expected.items():
-        values = getattr(facts, key)
-        if values is not None and len(values) != size:
-            raise CheckpointError(
-                f"{key} has {len(values)} numbers, and the checkpoint's weights expect {size}"
-            )
-    for index, value in enumerate(facts.state_std or ()):
-        if not value > 0:
-            raise CheckpointError(
-                f"state_std[{index}] is {value}, expected above 0: the state would be divided "
-                "by it; add the small number that training added"
-            )

@@ -1,15 +1,24 @@
 """Facts from flags and from the files that people keep beside their weights."""
 
-import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from dt_runtime.contract import MAX_CONTEXT_LENGTH
 
 from dt_export import reading
 from dt_export.errors import CheckpointError, UsageError
-from dt_export.facts import SIDECAR, Facts, Overrides
+from dt_export.facts import LARGEST, SIDECAR, SMALLEST, Facts, Overrides
+from dt_export.reading import Document, numbers, shown
+
+LISTS = (
+    "state_mean",
+    "state_std",
+    "target_returns",
+    "action_low",
+    "action_high",
+    "action_scale",
+    "action_offset",
+)
 
 
 def from_flags(flags: Overrides) -> Facts:
@@ -18,12 +27,15 @@ def from_flags(flags: Overrides) -> Facts:
     Raises:
         UsageError: a number that cannot be, or a statistics file that cannot be read.
     """
-    if flags.context_length is not None and flags.context_length < 1:
-        raise UsageError(f"--context-length is {flags.context_length}, expected at least 1")
-    if flags.return_scale is not None and not 0 < flags.return_scale < math.inf:
-        raise UsageError(f"--return-scale is {flags.return_scale}, expected more than 0")
-    if flags.target_return is not None and not math.isfinite(flags.target_return):
-        raise UsageError(f"--target-return is {flags.target_return}, expected a finite number")
+    length, scale, target = flags.context_length, flags.return_scale, flags.target_return
+    if length is not None and not 1 <= length <= MAX_CONTEXT_LENGTH:
+        raise UsageError(
+            f"--context-length is {shown(length)}, expected 1 to {MAX_CONTEXT_LENGTH} timesteps"
+        )
+    if scale is not None and not SMALLEST <= scale <= LARGEST:
+        raise UsageError(f"--return-scale is {scale:g}, expected more than 0, within float32")
+    if target is not None and not abs(target) <= LARGEST:
+        raise UsageError(f"--target-return is {target:g}, expected a finite number, within float32")
     found = read_statistics(flags.stats) if flags.stats is not None else Facts()
     return replace(
         found,
@@ -48,19 +60,16 @@ def read_statistics(path: Path) -> Facts:
             f"--stats {path}: expected .npz with mean and std, "
             "or .json with state_mean and state_std"
         )
-    for key in keys:
-        if key not in document:
-            raise UsageError(f"--stats {path}: no key {key!r}; seen: {', '.join(document)}")
-    mean, std = (numbers(document[key], path.name, key) for key in keys)
+    mean, std = (Document(document, f"--stats {path}").numbers(key) for key in keys)
     return Facts(state_mean=mean, state_std=std)
 
 
 def beside(directory: Path) -> Facts:
     """The facts in files beside the weights: policy.json, state_mean.npy and state_std.npy."""
     sidecar = directory / SIDECAR
-    found = _from_sidecar(reading.read_json(sidecar)) if sidecar.is_file() else Facts()
+    found = _from_sidecar(sidecar) if sidecar.exists() else Facts()
     arrays = {key: directory / f"{key}.npy" for key in ("state_mean", "state_std")}
-    present = [key for key, path in arrays.items() if path.is_file()]
+    present = [key for key, path in arrays.items() if path.exists()]
     if len(present) == 1:
         (missing,) = set(arrays) - set(present)
         raise CheckpointError(f"{arrays[present[0]]} is there and {missing}.npy is not: need both")
@@ -75,30 +84,17 @@ def beside(directory: Path) -> Facts:
 def says_discrete(directory: Path, flag: bool | None) -> bool:
     """Whether actions are choices: what the flag says, else policy.json's ``discrete``."""
     sidecar = directory / SIDECAR
-    if flag is not None or not sidecar.is_file():
+    if flag is not None or not sidecar.exists():
         return bool(flag)
-    return reading.read_json(sidecar).get("discrete") is True
+    return Document(reading.read_json(sidecar), str(sidecar)).flag("discrete", False)
 
 
-def _from_sidecar(document: dict[str, Any]) -> Facts:
-    known = {f.name: document[f.name] for f in fields(Facts) if document.get(f.name) is not None}
-    for key in ("state_mean", "state_std", "target_returns", "action_low", "action_high"):
-        if key in known:
-            known[key] = numbers(known[key], SIDECAR, key)
-    for key, kind in (("context_length", int), ("return_scale", (int, float))):
-        value = known.get(key, 1)
-        if isinstance(value, bool) or not isinstance(value, kind) or not 0 < value < math.inf:
-            raise CheckpointError(f"{SIDECAR}: {key} is {known[key]!r}, expected a number above 0")
-    if "return_scale" in known:
-        known["return_scale"] = float(known["return_scale"])
-    return Facts(**known)
-
-
-def numbers(values: Any, file: str, key: str) -> tuple[float, ...]:
-    try:
-        array = np.asarray(values, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
-        raise CheckpointError(f"{file}: {key} is {values!r:.80}, expected numbers") from None
-    if not np.isfinite(array).all():
-        raise CheckpointError(f"{file}: {key} holds a NaN or an infinity")
-    return tuple(array.tolist())
+def _from_sidecar(path: Path) -> Facts:
+    document = Document(reading.read_json(path), str(path))
+    return Facts(
+        context_length=document.integer("context_length", None, high=MAX_CONTEXT_LENGTH),
+        return_scale=document.number("return_scale", None, above=0),
+        environment=document.text("environment", None),
+        first_timestep=document.integer("first_timestep", None, low=0),
+        **{key: document.numbers(key, None) for key in LISTS},
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 from dt_runtime.contract import Source
 
 from dt_export import reading, sidecars
-from dt_export.checkpoints import atari, corl, d3rlpy, huggingface, kzl, min_dt, online_dt
+from dt_export.checkpoints import atari, corl, d3rlpy, fit, huggingface, kzl, min_dt, online_dt
 from dt_export.checkpoints.checkpoint import Checkpoint, Found
 from dt_export.checkpoints.contents import Contents, read
 from dt_export.checkpoints.locate import Located, locate
@@ -17,7 +17,6 @@ from dt_export.facts import (
     DEFAULT_RETURN_SCALE,
     Facts,
     Overrides,
-    check_sizes,
 )
 from dt_export.model import ModelConfig
 
@@ -64,8 +63,8 @@ def load(
     beside = sidecars.beside(found.file.parent)
     facts = flags.over(beside).over(found.facts).over(located.facts).over(fallback or Facts())
     config = found.model.config
-    check_sizes(facts, config.state_dim, config.act_dim)
     facts, notes, warnings = _settle(facts, config)
+    fit.check(facts, config)
     return Checkpoint(
         name=located.name,
         path=located.path,

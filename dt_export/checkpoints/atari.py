@@ -6,6 +6,7 @@ atari/run_dt_atari.py.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -44,7 +45,9 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     tensors, file = contents.tensors, contents.file
     settings = Settings(overrides, file.name)
     hidden = weights.size(tensors, "action_embeddings.0.weight", 1, file)
-    context, rest = divmod(weights.size(tensors, "pos_emb", 1, file) - 1, 3)
+    tokens = weights.of_shape(tensors, "pos_emb", (1, None, hidden), file).shape[1]
+    steps = weights.of_shape(tensors, "global_pos_emb", (1, None, hidden), file).shape[1]
+    context, rest = divmod(tokens - 1, 3)
     if rest or context < 1:
         raise CheckpointError(
             f"{file}: pos_emb has shape {list(tensors['pos_emb'].shape)}, expected [1, 3 K + 1, "
@@ -55,10 +58,10 @@ def load(contents: Contents, overrides: Overrides) -> Found:
         state_shape=(weights.size(tensors, "state_encoder.0.weight", 1, file), *FRAME),
         act_dim=weights.size(tensors, "action_embeddings.0.weight", 0, file),
         hidden_size=hidden,
-        n_layer=weights.count(tensors, r"blocks\.(\d+)\."),
+        n_layer=weights.count(tensors, r"blocks\.(\d+)\.", file),
         n_head=settings.heads(hidden, default=8),
         n_inner=weights.size(tensors, "blocks.0.mlp.0.weight", 0, file),
-        max_ep_len=weights.size(tensors, "global_pos_emb", 1, file),
+        max_ep_len=steps,
         activation=settings.activation("gelu", stated="gelu"),
         state_encoder=_encoder(tensors, hidden, file),
         frame_scale=255.0,
@@ -77,7 +80,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     dead = DEAD if returns else rf"{DEAD}|ret_emb\.0\.(weight|bias)"
     names = _names(config)
     model = weights.build(
-        DecisionTransformer(config), _flat(tensors, config), names, file, dead=dead
+        partial(DecisionTransformer, config), _flat(tensors, config), names, file, dead=dead
     )
     facts = replace(symmetric_bounds(config), context_length=context, return_scale=1.0)
     return Found(model, facts, file, notes=tuple(settings.notes))

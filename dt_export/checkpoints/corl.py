@@ -5,8 +5,8 @@ facts: CORL, algorithms/offline/dt.py.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from dt_export import reading
 from dt_export.checkpoints import weights
@@ -14,10 +14,9 @@ from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
 from dt_export.checkpoints.contents import Contents
 from dt_export.checkpoints.settings import Settings
 from dt_export.checkpoints.weights import Names, linear
-from dt_export.errors import CheckpointError
 from dt_export.facts import Facts, Overrides
 from dt_export.model import DecisionTransformer, ModelConfig
-from dt_export.sidecars import numbers
+from dt_export.reading import Document
 
 SIGNATURE = ("blocks.0.attention.in_proj_weight", "timestep_emb.weight", "action_head.0.weight")
 DEAD = r"blocks\.\d+\.causal_mask"
@@ -39,56 +38,47 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     """
     tensors, file = contents.tensors, contents.file
     document = _config(contents.directory / CONFIG)
-    settings = Settings(overrides, CONFIG if document else file.name)
+    settings = Settings(overrides, CONFIG if document.values else file.name)
     hidden = weights.size(tensors, "state_emb.weight", 0, file)
     config = ModelConfig(
         state_shape=(weights.size(tensors, "state_emb.weight", 1, file),),
         act_dim=weights.size(tensors, "action_emb.weight", 1, file),
         hidden_size=hidden,
-        n_layer=weights.count(tensors, r"blocks\.(\d+)\."),
-        n_head=settings.heads(hidden, default=1, stated=document.get("num_heads")),
+        n_layer=weights.count(tensors, r"blocks\.(\d+)\.", file),
+        n_head=settings.heads(hidden, default=1, stated=document.integer("num_heads", None)),
         n_inner=weights.size(tensors, "blocks.0.mlp.0.weight", 0, file),
         max_ep_len=weights.size(tensors, "timestep_emb.weight", 0, file),
         activation=settings.activation("gelu", stated="gelu"),
         action_tanh=settings.stated("action_tanh", True),
-        action_scale=_positive(document, "max_action", 1.0),
+        action_scale=document.number("max_action", 1.0, above=0),
         predicts_state=False,
         predicts_return=False,
     )
     model = weights.build(
-        DecisionTransformer(config), tensors, _names(config.n_layer), file, dead=DEAD
+        partial(DecisionTransformer, config), tensors, _names(config.n_layer), file, dead=DEAD
     )
     facts = _facts(contents, document, config)
     return Found(model, facts, file, notes=tuple(settings.notes))
 
 
-def _facts(contents: Contents, document: dict[str, Any], config: ModelConfig) -> Facts:
-    file, name = contents.file, contents.file.name
-    known = contents.document
-    mean, std = known.get("state_mean"), known.get("state_std")
-    targets = document.get("target_returns")
-    scale = _positive(document, "reward_scale", 0.0)  # the original multiplies rewards by it
+def _facts(contents: Contents, document: Document, config: ModelConfig) -> Facts:
+    file, known = contents.file, Document(contents.document, contents.file.name)
+    scale = document.number("reward_scale", None, above=0)  # the original multiplies rewards by it
     tokens = weights.size(contents.tensors, "blocks.0.causal_mask", 0, file)
     return replace(
         symmetric_bounds(config),
         context_length=tokens // 3,
         return_scale=1.0 / scale if scale else None,
-        state_mean=None if mean is None else numbers(mean, name, "state_mean"),
-        state_std=None if std is None else numbers(std, name, "state_std"),
-        target_returns=numbers(targets, CONFIG, "target_returns") if targets else None,
-        environment=document.get("env_name"),
+        state_mean=known.numbers("state_mean", None),
+        state_std=known.numbers("state_std", None),
+        target_returns=document.numbers("target_returns", None) or None,
+        environment=document.text("env_name", None),
     )
 
 
-def _config(path: Path) -> dict[str, Any]:
-    return reading.read_yaml(path) if path.is_file() else {}
-
-
-def _positive(document: dict[str, Any], key: str, default: float) -> float:
-    value = document.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise CheckpointError(f"{CONFIG}: {key} is {value!r}, expected a number above 0")
-    return float(value)
+def _config(path: Path) -> Document:
+    values = reading.read_yaml(path) if path.exists() else {}
+    return Document.of(values, CONFIG)
 
 
 def _names(n_layer: int) -> dict[str, Names]:

@@ -7,6 +7,7 @@ d3rlpy/models/torch/transformers.py, d3rlpy/algos/transformer/, d3rlpy/preproces
 
 import json
 import re
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
         state_shape=shape,
         act_dim=document["action_size"],
         hidden_size=hidden,
-        n_layer=weights.count(contents.tensors, r"_gpt2\._transformer\.(\d+)\."),
+        n_layer=weights.count(contents.tensors, r"_gpt2\._transformer\.(\d+)\.", file),
         n_head=settings.heads(hidden, default=1, stated=params["num_heads"]),
         n_inner=4 * hidden,
         max_ep_len=params["max_timestep"] + FIRST_TIMESTEP,
@@ -84,7 +85,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     )
     scale, offset = _reward_scale(params, where)
     model = weights.build(
-        DecisionTransformer(config), _prepared(contents.tensors, config, scale, offset),
+        partial(DecisionTransformer, config), _prepared(contents.tensors, config, scale, offset),
         _names(config, encoder.names), file, dead=DEAD,
     )  # fmt: skip
     facts = _facts(params, config, shape, where)

@@ -45,6 +45,6 @@ def sizes(tensors: Mapping[str, Tensor], encoder: str, file: Path) -> dict[str, 
         state_shape=(size(tensors, "embed_state.weight", 1, file),),
         act_dim=size(tensors, "embed_action.weight", 1, file),
         hidden_size=size(tensors, "embed_state.weight", 0, file),
-        n_layer=count(tensors, rf"{re.escape(encoder)}\.h\.(\d+)\."),
+        n_layer=count(tensors, rf"{re.escape(encoder)}\.h\.(\d+)\.", file),
         n_inner=size(tensors, f"{encoder}.h.0.mlp.c_fc.weight", 1, file),
     )

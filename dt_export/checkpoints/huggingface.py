@@ -3,8 +3,9 @@
 Source of the facts: transformers, models/decision_transformer/modeling_decision_transformer.py.
 """
 
-import json
+import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -17,11 +18,11 @@ from dt_export.checkpoints.settings import Settings
 from dt_export.errors import CheckpointError
 from dt_export.facts import Facts, Overrides
 from dt_export.model import ACTIVATIONS, DecisionTransformer, ModelConfig
+from dt_export.reading import Document
 
 MODEL_TYPE = "decision_transformer"
 ENCODER = "encoder"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-NEEDED = ("state_dim", "act_dim", "hidden_size", "n_layer", "n_head", "max_ep_len")
 SIGNATURE = ("encoder.h.0.attn.c_attn.weight", "embed_timestep.weight", "predict_action.0.weight")
 # Tables that the model never reads, buffers of old versions, and unused cross-attention.
 DEAD = (
@@ -37,8 +38,8 @@ def detect(path: Path) -> bool:
     if not config.is_file():
         return False
     try:
-        return json.loads(config.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE
-    except (ValueError, AttributeError):
+        return reading.read_json(config).get("model_type") == MODEL_TYPE
+    except CheckpointError:
         return any((path / name).is_file() for name in WEIGHTS)  # then load says what is wrong
 
 
@@ -51,10 +52,11 @@ def load(path: Path, overrides: Overrides) -> Found:
     """
     config = _config(path / "config.json", overrides)
     file, tensors, notes = _weights(path)
+    _check_layers(config, tensors, f"{ENCODER}.", file)
     names = gpt2.names(config.n_layer, ENCODER)
     names |= {"tokens.embed_timestep.weight": "embed_timestep.weight"}
     model = weights.build(
-        DecisionTransformer(config), _with_position(tensors), names, file, dead=DEAD,
+        partial(DecisionTransformer, config), _with_position(tensors, file), names, file, dead=DEAD,
         transposed=gpt2.transposed(tensors),
     )  # fmt: skip
     return Found(model, symmetric_bounds(config), file, notes=tuple(notes))
@@ -69,6 +71,7 @@ def load_backbone(path: Path, overrides: Overrides) -> Found:
     file, tensors, notes = _weights(path)
     whole = any(name.startswith(f"{ENCODER}.") for name in tensors)
     prefix = f"{ENCODER}." if whole else ""
+    _check_layers(config, tensors, prefix, file)
     names = gpt2.blocks(config.n_layer, prefix) | {"wpe.weight": f"{prefix}wpe.weight"}
     rows = weights.size(tensors, f"{prefix}wpe.weight", 0, file)
     config = replace(config, state_shape=(), act_dim=0, max_ep_len=rows)
@@ -77,7 +80,12 @@ def load_backbone(path: Path, overrides: Overrides) -> Found:
     buffers = r"(encoder\.)?h\.\d+\.(crossattention\..*|ln_cross_attn\..*|attn\.(masked_)?bias)"
     dead = f"{rest}|{buffers}"
     model = weights.build(
-        Backbone(config, rows), tensors, names, file, dead=dead, transposed=gpt2.transposed(tensors)
+        partial(Backbone, config, rows),
+        tensors,
+        names,
+        file,
+        dead=dead,
+        transposed=gpt2.transposed(tensors),
     )
     return Found(model, Facts(), file, notes=tuple(notes))
 
@@ -89,17 +97,21 @@ def _weights(path: Path) -> tuple[Path, dict[str, Tensor], list[str]]:
     return file, *reading.float32(reading.read_state_dict(file))
 
 
+def _check_layers(config: ModelConfig, tensors: dict[str, Tensor], prefix: str, file: Path) -> None:
+    """Before a name is made up for each tensor of each layer that config.json promises."""
+    layers = weights.count(tensors, rf"{re.escape(prefix)}h\.(\d+)\.", file)
+    if layers != config.n_layer:
+        raise CheckpointError(
+            f"{file} has {layers} layers, and config.json says n_layer {config.n_layer}"
+        )
+
+
 def _config(file: Path, overrides: Overrides) -> ModelConfig:
-    document = reading.read_json(file)
-    for key in NEEDED:
-        if key not in document:
-            raise CheckpointError(f"{file} has no key {key!r}; needed: {', '.join(NEEDED)}")
-        if not isinstance(document[key], int) or document[key] < 1:
-            raise CheckpointError(f"{file}: {key} is {document[key]!r}, expected an integer >= 1")
-    hidden, heads = document["hidden_size"], document["n_head"]
+    document = Document(reading.read_json(file), str(file))
+    hidden, heads = document.integer("hidden_size"), document.integer("n_head")
     if hidden % heads:
         raise CheckpointError(f"{file}: n_head is {heads}, which does not divide {hidden}")
-    activation = document.get("activation_function", "relu")
+    activation = document.text("activation_function", "relu")
     if activation not in ACTIVATIONS:
         raise CheckpointError(
             f"{file}: activation_function is {activation!r}, expected one of "
@@ -108,29 +120,30 @@ def _config(file: Path, overrides: Overrides) -> ModelConfig:
     settings = Settings(overrides, str(file))
     discrete = sidecars.says_discrete(file.parent, overrides.discrete)
     return ModelConfig(
-        state_shape=(document["state_dim"],),
-        act_dim=document["act_dim"],
+        state_shape=(document.integer("state_dim"),),
+        act_dim=document.integer("act_dim"),
         hidden_size=hidden,
-        n_layer=document["n_layer"],
+        n_layer=document.integer("n_layer"),
         n_head=settings.stated("n_head", heads),
-        n_inner=document.get("n_inner") or 4 * hidden,
-        max_ep_len=document["max_ep_len"],
+        n_inner=document.integer("n_inner", 4 * hidden),
+        max_ep_len=document.integer("max_ep_len"),
         activation=settings.stated("activation", activation),
-        layer_norm_epsilon=document.get("layer_norm_epsilon", 1e-5),
-        action_tanh=settings.stated("action_tanh", document.get("action_tanh", True)),
+        layer_norm_epsilon=document.number("layer_norm_epsilon", 1e-5, above=0),
+        action_tanh=settings.stated("action_tanh", document.flag("action_tanh", True)),
         discrete=discrete,
-        scale_attn_weights=document.get("scale_attn_weights", True),
-        scale_attn_by_inverse_layer_idx=document.get("scale_attn_by_inverse_layer_idx", False),
+        scale_attn_weights=document.flag("scale_attn_weights", True),
+        scale_attn_by_inverse_layer_idx=document.flag("scale_attn_by_inverse_layer_idx", False),
     )
 
 
-def _with_position(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_position(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
     """Move the position embedding into the norm before it.
 
     The original's position ids are always zero, so one row of ``wpe`` is added to every token
     after ``embed_ln``: it belongs to the norm's bias.
     """
-    position, bias = tensors.get("encoder.wpe.weight"), tensors.get("embed_ln.bias")
-    if position is None or bias is None or position.shape[1:] != bias.shape:
+    if "encoder.wpe.weight" not in tensors:
         return tensors
+    bias = weights.of_shape(tensors, "embed_ln.bias", (None,), file)
+    position = weights.of_shape(tensors, "encoder.wpe.weight", (None, len(bias)), file)
     return tensors | {"embed_ln.bias": bias + position[0]}

@@ -4,6 +4,8 @@ Its users save ``model.state_dict()``, so the file has shapes and nothing else. 
 facts: gym/decision_transformer/models/decision_transformer.py and gym/experiment.py.
 """
 
+from functools import partial
+
 from dt_export import sidecars
 from dt_export.checkpoints import gpt2, weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
@@ -44,7 +46,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     names = gpt2.names(config.n_layer, ENCODER)
     names |= {"tokens.embed_timestep.weight": "embed_timestep.weight"}
     model = weights.build(
-        DecisionTransformer(config), tensors, names, file, dead=DEAD,
+        partial(DecisionTransformer, config), tensors, names, file, dead=DEAD,
         transposed=gpt2.transposed(tensors),
     )  # fmt: skip
     return Found(model, symmetric_bounds(config), file, notes=tuple(settings.notes))

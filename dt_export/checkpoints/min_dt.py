@@ -5,6 +5,7 @@ decision_transformer/model.py.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from dt_export.checkpoints import weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
@@ -33,7 +34,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
         state_shape=(weights.size(tensors, "embed_state.weight", 1, file),),
         act_dim=weights.size(tensors, "embed_action.weight", 1, file),
         hidden_size=hidden,
-        n_layer=weights.count(tensors, r"transformer\.(\d+)\."),
+        n_layer=weights.count(tensors, r"transformer\.(\d+)\.", file),
         n_head=settings.heads(hidden, default=1),
         n_inner=weights.size(tensors, "transformer.0.mlp.0.weight", 0, file),
         max_ep_len=weights.size(tensors, "embed_timestep.weight", 0, file),
@@ -43,7 +44,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
         final_norm=False,
     )
     names = _names(config.n_layer)
-    model = weights.build(DecisionTransformer(config), tensors, names, file, dead=DEAD)
+    model = weights.build(partial(DecisionTransformer, config), tensors, names, file, dead=DEAD)
     tokens = weights.size(tensors, "transformer.0.attention.mask", 2, file)
     facts = replace(symmetric_bounds(config), context_length=tokens // 3)
     return Found(model, facts, file, notes=tuple(settings.notes))

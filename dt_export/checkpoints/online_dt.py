@@ -6,14 +6,15 @@ decision_transformer/models/decision_transformer.py.
 """
 
 from dataclasses import replace
+from functools import partial
 
 from dt_export.checkpoints import gpt2, weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
 from dt_export.checkpoints.contents import Contents
 from dt_export.checkpoints.settings import Settings
-from dt_export.errors import CheckpointError
 from dt_export.facts import Facts, Overrides
 from dt_export.model import DecisionTransformer, ModelConfig
+from dt_export.reading import Document
 
 ENCODER = "transformer"
 SIGNATURE = ("transformer.h.0.attn.c_attn.weight", "predict_action.mu.weight")
@@ -34,25 +35,26 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     """Read model.pt; its ``args`` tell heads, activation, the evaluation's K and the environment.
 
     Raises:
-        CheckpointError: ``args`` lacks a key.
+        CheckpointError: ``args`` lacks a key, or has a value of another type under it.
         UsageError: a flag contradicts ``args``.
     """
     tensors, file = contents.tensors, contents.file
     args = _args(contents)
+    known = Document(args or {}, f"{file} (args)")
     settings = Settings(overrides, f"{file.name} (args)" if args else file.name)
     sizes = gpt2.sizes(tensors, ENCODER, file)
     stochastic = SIGNATURE[1] in tensors
     ordering = "embed_ordering.weight" in tensors
-    known = args or {}
-    for key in ("n_head", "activation_function") if args else ():
-        if key not in args:
-            raise CheckpointError(f"{file}: args has no key {key!r}; seen: {', '.join(args)}")
     table = next((n for n in ("embed_ordering", "embed_timestep") if f"{n}.weight" in tensors), "")
     config = ModelConfig(
         **sizes,
-        n_head=settings.heads(sizes["hidden_size"], default=1, stated=known.get("n_head")),
+        n_head=settings.heads(
+            sizes["hidden_size"], default=1, stated=known.integer("n_head") if args else None
+        ),
         max_ep_len=weights.size(tensors, f"{table}.weight", 0, file) if table else EPISODE,
-        activation=settings.activation("relu", stated=known.get("activation_function")),
+        activation=settings.activation(
+            "relu", stated=known.text("activation_function") if args else None
+        ),
         positions="timestep" if ordering else "none",
         action_tanh=settings.stated("action_tanh", True)
         if stochastic
@@ -65,7 +67,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     if ordering:
         names |= {"tokens.embed_timestep.weight": "embed_ordering.weight"}
     model = weights.build(
-        DecisionTransformer(config), tensors, names, file, dead=DEAD,
+        partial(DecisionTransformer, config), tensors, names, file, dead=DEAD,
         transposed=gpt2.transposed(tensors),
     )  # fmt: skip
     return Found(model, _facts(known, config), file, notes=tuple(settings.notes))
@@ -74,16 +76,17 @@ def load(contents: Contents, overrides: Overrides) -> Found:
 def _args(contents: Contents) -> dict | None:
     """The training program's arguments; the key is one that only this program has."""
     args = contents.document.get("args") if isinstance(contents.document, dict) else None
-    return args if isinstance(args, dict) and "eval_context_length" in args else None
+    ours = isinstance(args, dict) and "eval_context_length" in args
+    return Document.of(args, f"{contents.file} (args)").values if ours else None
 
 
-def _facts(args: dict, config: ModelConfig) -> Facts:
-    environment, target = args.get("env"), args.get("eval_rtg")
+def _facts(args: Document, config: ModelConfig) -> Facts:
+    environment, target = args.text("env", None), args.number("eval_rtg", None)
     sparse = environment is not None and "antmaze" in environment
     return replace(
         symmetric_bounds(config, INSIDE),
-        context_length=args.get("eval_context_length"),
+        context_length=args.integer("eval_context_length", None),
         return_scale=(1.0 if sparse else 1000.0) if environment else None,
-        target_returns=None if target is None else (float(target),),
+        target_returns=None if target is None else (target,),
         environment=environment,
     )

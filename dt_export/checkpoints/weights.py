@@ -1,7 +1,7 @@
 """From a checkpoint's tensor names to ours: one mapping, every shape checked, nothing left over."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ def linear(ours: str, theirs: str | tuple[str, ...]) -> dict[str, str | tuple[st
 
 
 def build(
-    model: nn.Module,
+    make: Callable[[], nn.Module],
     tensors: Mapping[str, Tensor],
     names: Names,
     file: Path,
@@ -32,48 +32,120 @@ def build(
     dead: str = "",
     transposed: Collection[str] = (),
 ) -> nn.Module:
-    """Fill ``model`` and put it in eval mode; ``names`` maps each of our parameters to the file's.
+    """Make a model, fill it and put it in eval mode.
 
     Args:
+        make: makes the model. It is first made without memory, and every shape is held against the
+            file's, so that no configuration can ask for more than the file has.
+        names: each of our parameters to the file's.
         dead: a pattern of names that nobody reads: buffers and tables that stand idle.
         transposed: names of the file whose matrices are [in, out] and not [out, in].
 
     Raises:
-        CheckpointError: a tensor is missing, left over, or not of the shape expected.
+        CheckpointError: a tensor is missing, left over, not of the shape expected, not of floats,
+            or holds a NaN or an infinity.
     """
     used = [name for theirs in names.values() for name in _several(theirs)]
     _refuse_missing(tensors, used, file)
     _refuse_leftovers(tensors, used, dead, file)
+    with torch.device("meta"):
+        outline = make().state_dict()
+    for ours, theirs in names.items():
+        _refuse_shapes(outline[ours], tensors, _several(theirs), transposed, file)
+    for name in dict.fromkeys(used):
+        _refuse_numbers(tensors[name], name, file)
+    model = make()
     parameters = model.state_dict()  # buffers too; its tensors are the model's own
     with torch.no_grad():
         for ours, theirs in names.items():
-            parts, several = [], _several(theirs)
-            expected = list(parameters[ours].shape)
-            expected[0] //= len(several)
-            for name in several:
-                turn = -1 if name in transposed else 1
-                if list(tensors[name].shape) != expected[::turn]:
-                    raise CheckpointError(
-                        f"{file}: {name} has shape {list(tensors[name].shape)}, expected "
-                        f"{expected[::turn]} from the configuration"
-                    )
-                parts.append(tensors[name].T if turn == -1 else tensors[name])
+            parts = [
+                tensors[name].T if name in transposed else tensors[name]
+                for name in _several(theirs)
+            ]
             parameters[ours].copy_(torch.cat(parts))
     return model.eval()
+
+
+def _refuse_shapes(
+    ours: Tensor,
+    tensors: Mapping[str, Tensor],
+    theirs: tuple[str, ...],
+    transposed: Collection[str],
+    file: Path,
+) -> None:
+    """Tensors of the file must fill one of ours, stacked along its first axis."""
+    expected = list(ours.shape)
+    expected[0] //= len(theirs)
+    for name in theirs:
+        due = expected[::-1] if name in transposed else expected
+        if list(tensors[name].shape) != due:
+            raise CheckpointError(
+                f"{file}: {name} has shape {list(tensors[name].shape)}, expected {due} from the "
+                "configuration"
+            )
+
+
+def _refuse_numbers(tensor: Tensor, name: str, file: Path) -> None:
+    """Floats are converted where they are read; whatever else is left would be cast silently."""
+    if tensor.dtype != torch.float32:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise CheckpointError(
+            f"{file}: {name} is {kind}, expected floating-point weights: quantised and complex "
+            "checkpoints are not read; save it in float32"
+        )
+    wrong = int((~torch.isfinite(tensor)).sum())
+    if wrong:
+        raise CheckpointError(
+            f"{file}: {name} holds {wrong} of {tensor.numel()} numbers that are NaN, infinite or "
+            "beyond float32: training diverged or the file is damaged; take an earlier checkpoint"
+        )
 
 
 def size(tensors: Mapping[str, Tensor], name: str, axis: int, file: Path) -> int:
     """The length of an axis of a tensor that must be there."""
     _refuse_missing(tensors, [name], file)
-    if tensors[name].ndim <= axis:
-        raise CheckpointError(f"{file}: {name} has shape {list(tensors[name].shape)}: too few axes")
-    return tensors[name].shape[axis]
+    shape = list(tensors[name].shape)
+    if len(shape) <= axis or 0 in shape:
+        what = "an axis of length 0" if 0 in shape else "too few axes"
+        raise CheckpointError(f"{file}: {name} has shape {shape}: {what}")
+    return shape[axis]
 
 
-def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
-    """How many layers there are: one more than the largest number in names like ``pattern``."""
-    found = (re.match(pattern, name) for name in tensors)
-    return 1 + max((int(match[1]) for match in found if match), default=-1)
+def of_shape(
+    tensors: Mapping[str, Tensor], name: str, shape: tuple[int | None, ...], file: Path
+) -> Tensor:
+    """A tensor of floats that must be there, before anything is cut out of it.
+
+    None stands for an axis of any length but 0.
+    """
+    _refuse_missing(tensors, [name], file)
+    seen = tensors[name].shape
+    fits = len(seen) == len(shape) and all(
+        length == due if due is not None else length > 0
+        for length, due in zip(seen, shape, strict=True)
+    )
+    if not fits:
+        due = ", ".join("any" if axis is None else str(axis) for axis in shape)
+        raise CheckpointError(f"{file}: {name} has shape {list(seen)}, expected [{due}]")
+    _refuse_numbers(tensors[name], name, file)
+    return tensors[name]
+
+
+def count(tensors: Mapping[str, Tensor], pattern: str, file: Path) -> int:
+    """How many layers there are, numbered from 0 in names like ``pattern``.
+
+    Raises:
+        CheckpointError: one of them is missing.
+    """
+    matches = (re.match(pattern, name) for name in tensors)
+    found = {match[1] for match in matches if match}
+    for layer in range(len(found)):
+        if str(layer) not in found:
+            raise CheckpointError(
+                f"{file} has {len(found)} layers, and none of them has the number {layer}; seen: "
+                f"{', '.join(sorted(found)[:5])}"
+            )
+    return len(found)
 
 
 def _several(theirs: str | tuple[str, ...]) -> tuple[str, ...]:

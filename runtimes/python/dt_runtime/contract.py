@@ -13,6 +13,7 @@ from typing import Any
 METADATA_KEY = "dt_export"
 EXTRA_FILE = "dt_export.json"
 FORMAT = "1.0"
+MAX_CONTEXT_LENGTH = 4096  # timesteps
 
 Axis = int | str
 
