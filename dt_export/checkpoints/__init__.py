@@ -19,6 +19,7 @@ from dt_export.facts import (
     Overrides,
 )
 from dt_export.model import ModelConfig
+from dt_export.reading import shown
 
 DIALECTS = {
     "huggingface": huggingface,
@@ -112,7 +113,7 @@ def _nobody(contents: Contents) -> str:
     parts = [f"{contents.path} is no checkpoint that dt-export knows. Looked for: {looked_for}."]
     if contents.tensors:
         parts.append(
-            f"Seen: {len(contents.tensors)} tensors, first {next(iter(contents.tensors))}."
+            f"Seen: {len(contents.tensors)} tensors, first {shown(next(iter(contents.tensors)))}."
         )
         scores = {
             name: sum(key in contents.tensors for key in dialect.SIGNATURE) / len(dialect.SIGNATURE)
@@ -126,7 +127,8 @@ def _nobody(contents: Contents) -> str:
     elif contents.file is not None:
         parts.append(f"{contents.file.name} holds no state dict.")
     else:
-        names = sorted(p.name for p in contents.path.iterdir())[:8]
+        with reading.damaged(contents.path, "cannot be listed"):
+            names = sorted(p.name for p in contents.path.iterdir())[:8]
         parts.append(f"Seen there: {', '.join(names) or 'nothing'}.")
     return " ".join(parts)
 

@@ -34,7 +34,8 @@ def read(path: Path) -> Contents:
         CheckpointError: a file that cannot be read, or several in one directory.
     """
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.is_file())
+        with reading.damaged(path, "cannot be listed"):
+            files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.is_file())
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
             raise CheckpointError(f"{path} holds several checkpoints: name one of {names}")
@@ -52,10 +53,12 @@ def _state_dict(document: Any) -> dict[str, Tensor]:
     """The state dict in a document, wherever it is nested, or nothing."""
     if not isinstance(document, dict):
         return {}
-    for key in NESTED:
-        inner = document.get(key)
-        if isinstance(inner, dict) and any(isinstance(value, Tensor) for value in inner.values()):
-            return _state_dict(inner)
+    for _ in range(len(NESTED)):  # deeper than any training program, and the end of a circle
+        for key in NESTED:
+            inner = document.get(key)
+            if isinstance(inner, dict) and any(isinstance(v, Tensor) for v in inner.values()):
+                document = inner
+                break
     tensors = {k: v for k, v in document.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if tensors and all(name.startswith(PARALLEL) for name in tensors):
         tensors = {name.removeprefix(PARALLEL): value for name, value in tensors.items()}

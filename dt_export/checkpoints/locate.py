@@ -8,6 +8,7 @@ from pathlib import Path
 from dt_export.errors import CheckpointError, UsageError
 from dt_export.facts import SIDECAR, Facts
 from dt_export.presets import BUNDLED, PRESETS
+from dt_export.reading.damage import cause
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = ("config.json", SIDECAR, "state_mean.npy", "state_std.npy")
@@ -37,8 +38,8 @@ def locate(model: str, revision: str | None = None) -> Located:
     if preset is not None:
         path, commit = download(preset.source, revision)
         return Located(path, model, preset.source, commit, preset.facts)
-    path = Path(model).expanduser()
-    if path.exists():
+    path = _path(model)
+    if path is not None:
         if revision is not None:
             raise UsageError(f"--revision {revision}: {model} is a local path, drop the flag")
         name = path.resolve().name if path.is_dir() else path.resolve().stem
@@ -51,6 +52,23 @@ def locate(model: str, revision: str | None = None) -> Located:
     raise CheckpointError(
         f"--model {model}: no preset of that name, no such path, and no hub id (owner/name); {hint}"
     )
+
+
+def _path(model: str) -> Path | None:
+    """The path that the user means, if there is something.
+
+    Raises:
+        CheckpointError: it cannot be looked at.
+    """
+    try:
+        path = Path(model).expanduser()
+        path.lstat()
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, RuntimeError, ValueError) as error:  # ~nobody, a loop of links, a NUL
+        raise CheckpointError(f"--model {model}: {cause(error)}") from None
+    return path
 
 
 def download(repo: str, revision: str | None) -> tuple[Path, str]:

@@ -11,12 +11,14 @@ from torch import Tensor
 from dt_export.errors import CheckpointError
 from dt_export.reading.arrays import read_npy, read_npz
 from dt_export.reading.damage import check_file, damaged, shown
-from dt_export.reading.document import Document, numbers
+from dt_export.reading.document import REQUIRED, Document, numbers
 from dt_export.reading.documents import read_json, read_yaml
 from dt_export.reading.torch_files import read_d3, read_torch
 
 __all__ = [
+    "REQUIRED",
     "Document",
+    "damaged",
     "float32",
     "numbers",
     "read_file",

@@ -100,7 +100,7 @@ class Document:
         value = self.values.get(key)
         if value is None and default is REQUIRED:
             seen = ", ".join(map(str, list(self.values)[:12])) or "nothing"
-            raise CheckpointError(f"{self.where} has no {key!r}; seen: {seen}")
+            raise CheckpointError(f"{self.where} has no key {key!r}; seen: {seen}")
         return default if value is None else value
 
     def _refuse(self, key: Any, value: Any, expected: str) -> Never:

@@ -226,7 +226,7 @@ def test_a_truncated_file_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("config", "words"),
-    (("{", "not JSON"), ("{}", "no key 'observation_shape'")),
+    (("{", "not JSON"), ("{}", "no key 'config'")),
 )
 def test_a_configuration_that_is_off_is_named(tmp_path, config, words):
     options = oracle.Options()
