@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dt_export.errors import CheckpointError
+from dt_export.reading import damaged
 
 Names = Mapping[str, str | tuple[str, ...]]  # ours -> theirs; several of theirs are stacked
 
@@ -48,7 +49,7 @@ def build(
     used = [name for theirs in names.values() for name in _several(theirs)]
     _refuse_missing(tensors, used, file)
     _refuse_leftovers(tensors, used, dead, file)
-    with torch.device("meta"):
+    with damaged(file, "cannot have the sizes of its configuration"), torch.device("meta"):
         outline = make().state_dict()
     for ours, theirs in names.items():
         _refuse_shapes(outline[ours], tensors, _several(theirs), transposed, file)

@@ -4,15 +4,16 @@ The header says how large an array is, and anything can stand there, so it is he
 bytes that are there before memory is taken.
 """
 
+import io
 import math
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from dt_export.errors import CheckpointError
+from dt_export.reading.bounded import Bounded
 from dt_export.reading.damage import check_file, damaged
 
 LARGEST = 64 * 2**20  # bytes of one array; statistics of four 84 x 84 frames take 226 kB
@@ -26,8 +27,8 @@ def read_npy(path: Path) -> np.ndarray:
         CheckpointError: not to be read, truncated, or of something else than numbers.
     """
     check_file(path, LARGEST)
-    with damaged(path, "cannot be read as a NumPy array"), path.open("rb") as file:
-        return _array(file)
+    with damaged(path, "cannot be read as a NumPy array"):
+        return _array(path.read_bytes())
 
 
 def read_npz(path: Path, keys: Collection[str]) -> dict[str, np.ndarray]:
@@ -38,7 +39,11 @@ def read_npz(path: Path, keys: Collection[str]) -> dict[str, np.ndarray]:
             something else than numbers under it.
     """
     check_file(path)
-    with damaged(path, "cannot be read as .npz"), zipfile.ZipFile(path) as archive:
+    with (
+        damaged(path, "cannot be read as .npz"),
+        path.open("rb") as file,
+        zipfile.ZipFile(Bounded(file)) as archive,
+    ):
         names = [name.removesuffix(MEMBER) for name in archive.namelist()]
         for key in keys:
             if key not in names:
@@ -46,12 +51,13 @@ def read_npz(path: Path, keys: Collection[str]) -> dict[str, np.ndarray]:
         found = {}
         for key in keys:
             with archive.open(key + MEMBER) as member:
-                found[key] = _array(member)
+                found[key] = _array(member.read(LARGEST + 1))
         return found
 
 
-def _array(stream: IO[bytes]) -> np.ndarray:
-    """An array of a stream, whose bytes may be compressed and of any number."""
+def _array(content: bytes) -> np.ndarray:
+    """The array of an .npy file's bytes, which may be one too many."""
+    stream = io.BytesIO(content)
     form = np.lib.format
     version = form.read_magic(stream)
     headers = {(1, 0): form.read_array_header_1_0, (2, 0): form.read_array_header_2_0}
@@ -60,10 +66,7 @@ def _array(stream: IO[bytes]) -> np.ndarray:
     shape, fortran, dtype = headers[version](stream)
     if dtype.kind not in "biuf":
         raise ValueError(f"it holds {dtype}, expected numbers")
-    size = math.prod(shape) * dtype.itemsize
-    if not 0 <= size <= LARGEST:
-        raise ValueError(f"its header says {size} bytes, expected at most {LARGEST}")
-    content = stream.read(size + 1)
-    if len(content) != size:
-        raise ValueError(f"its header says {size} bytes, and it has another number of them")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    size, numbers = math.prod(shape) * dtype.itemsize, stream.read()
+    if len(numbers) != size:
+        raise ValueError(f"its header says {size} bytes, and it has {len(numbers)}")
+    return np.frombuffer(numbers, dtype).reshape(shape, order="F" if fortran else "C")

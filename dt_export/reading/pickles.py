@@ -21,7 +21,9 @@ import pickletools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
+
+from dt_export.reading.bounded import Bounded
 
 MOST_OPCODES = 5_000_000
 MOST_MADE = 2**30  # bytes, roughly: a call may copy what it is given, and be made many times
@@ -60,7 +62,7 @@ class Vocabulary:
     storage: Call | None = None  # takes a persistent id
 
 
-def read_pickle(stream: IO[bytes], vocabulary: Vocabulary) -> Any:
+def read_pickle(stream: Bounded, vocabulary: Vocabulary) -> Any:
     """The value of the pickle that begins here; the stream then stands behind it.
 
     Raises:
@@ -78,7 +80,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.made = 0  # by calls, roughly in bytes
 
-    def run(self, stream: IO[bytes]) -> Any:
+    def run(self, stream: Bounded) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if count > MOST_OPCODES:
                 raise ValueError(f"its pickle has more than {MOST_OPCODES} opcodes")

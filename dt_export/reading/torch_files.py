@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dt_export.errors import CheckpointError
 from dt_export.reading import plain_data
+from dt_export.reading.bounded import Bounded
 from dt_export.reading.damage import damaged
 from dt_export.reading.pickles import Name, NamesCodeError, Vocabulary, read_pickle
 
@@ -79,9 +80,10 @@ def read_torch(path: Path, content: bytes | None = None) -> Any:
         CheckpointError: truncated, of another format, or a pickle that would run code.
     """
     with _told(path, "is truncated or no PyTorch file"), _opened(path, content) as stream:
-        start = stream.read(len(ZIP))
-        stream.seek(0)
-        return _read_zip(path, stream) if start == ZIP else _read_legacy(stream)
+        known = Bounded(stream)
+        start = known.read(len(ZIP))
+        known.seek(0)
+        return _read_zip(path, known) if start == ZIP else _read_legacy(known)
 
 
 def _opened(path: Path, content: bytes | None) -> IO[bytes]:
@@ -94,7 +96,7 @@ def read_d3(path: Path) -> dict[str, Any]:
     Raises: as ``read_torch`` does.
     """
     with _told(path, "is truncated or no plain pickle"), path.open("rb") as stream:
-        document = read_pickle(stream, Vocabulary({}, frozenset()))
+        document = read_pickle(Bounded(stream), Vocabulary({}, frozenset()))
     if not isinstance(document, dict) or not isinstance(document.get("torch"), bytes):
         raise CheckpointError(f"{path} is a pickle, but not one that d3rlpy writes")
     inner = read_torch(path, document.pop("torch"))
@@ -116,9 +118,9 @@ def _told(path: Path, problem: str) -> Iterator[None]:
             ) from error
 
 
-def _read_zip(path: Path, stream: IO[bytes]) -> Any:
+def _read_zip(path: Path, stream: Bounded) -> Any:
     with zipfile.ZipFile(stream) as archive:
-        records = _records(path, archive, stream.seek(0, io.SEEK_END))
+        records = _records(path, archive, stream.size)
         pickles = [name for name in records if name.endswith("data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
             raise ValueError(f"the archive has {len(pickles)} records of name data.pkl, expected 1")
@@ -147,7 +149,8 @@ def _read_zip(path: Path, stream: IO[bytes]) -> Any:
                 raise ValueError(f"data/{key} is asked for as numbers of two types")
             return known[key]
 
-        return read_pickle(io.BytesIO(archive.read(pickles[0])), _vocabulary(load))
+        content = io.BytesIO(archive.read(pickles[0]))
+        return read_pickle(Bounded(content), _vocabulary(load))
 
 
 def _records(path: Path, archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
@@ -166,10 +169,12 @@ def _records(path: Path, archive: zipfile.ZipFile, size: int) -> dict[str, zipfi
         )
     if sum(record.file_size for record in records.values()) > size:
         raise ValueError("the archive's records are larger than the file")
+    if any(record.compress_size != record.file_size for record in records.values()):
+        raise ValueError("the archive has a record of two sizes")
     return records
 
 
-def _read_legacy(stream: IO[bytes]) -> Any:
+def _read_legacy(stream: Bounded) -> Any:
     """Magic number, protocol, the machine, the object, keys of storages, then each one's bytes.
 
     The object is read twice: what its storages are made of stands in it, and they come after it.
