@@ -155,6 +155,10 @@ def insert(rng: random.Random, content: bytes, spans: list[Any]) -> bytes:
     return content[:at] + gadget(rng) + op.POP + content[at:]
 
 
+def beside(rng: random.Random, content: bytes, spans: list[Any]) -> bytes:
+    return op.beside(content, gadget(rng))
+
+
 def replace(rng: random.Random, content: bytes, spans: list[Any]) -> bytes:
     """A value becomes an odd one, or something that is called."""
     start, end, *_ = rng.choice([s for s in spans if s[2].name in PUSHES])
@@ -224,6 +228,9 @@ def memo_bomb(rng: random.Random, content: bytes, spans: list[Any]) -> bytes:
 
 
 WAYS = (
+    beside,
+    beside,
+    beside,
     insert,
     insert,
     insert,
