@@ -1,4 +1,4 @@
-"""What an error tells beside its class: where it was raised, by whom, and whether memory ran out."""
+"""What an error tells beside its class: where it was raised, by whom, and if memory ran out."""
 
 from dis import opmap
 from pathlib import Path

@@ -131,8 +131,10 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
         _armed = False
         where, ours = blame.raised_by(error)
         known = surfaces.refusals(request["surface"])
-        refused = isinstance(error, known) or (
-            ours and surfaces.refuses_in_words(request["surface"], error)
+        refused = (
+            isinstance(error, known)
+            or (ours and surfaces.refuses_in_words(request["surface"], error))
+            or surfaces.comes_from_the_engine(request["surface"], where)
         )
         reply = {
             "kind": "refused" if refused else "raised",

@@ -83,9 +83,9 @@ def _common(facts: Any, actions: int, return_scale: Any, targets: Any) -> list[s
     for name in ("action_low", "action_high", "action_scale", "action_offset"):
         insane += _numbers(name, getattr(facts, name), actions)
     low, high = facts.action_low, facts.action_high
-    if not insane and low is not None and high is not None:
-        if any(a > b for a, b in zip(low, high, strict=True)):
-            insane.append("action_low is above action_high")
+    both = not insane and low is not None and high is not None
+    if both and any(a > b for a, b in zip(low, high, strict=True)):
+        insane.append("action_low is above action_high")
     scale = facts.action_scale
     if not insane and scale is not None and any(value == 0 for value in scale):
         insane.append("action_scale holds a zero")

@@ -29,6 +29,11 @@ def refuses_in_words(surface: str, error: BaseException) -> bool:
     return surface in ("policy", "calls") and type(error) in (ValueError, RuntimeError)
 
 
+def comes_from_the_engine(surface: str, where: str) -> bool:
+    """Whether ONNX Runtime refused to go on with a graph that is damaged inside."""
+    return surface == "policy" and "onnxruntime_inference_collection.py" in where
+
+
 def checkpoint(path: str, overrides: dict[str, Any] | None = None, **options: Any) -> list[str]:
     """``load``; a path that begins with ``./`` is in the case's folder, others are as typed."""
     known = dict(overrides or {})

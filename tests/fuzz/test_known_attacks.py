@@ -18,8 +18,21 @@ import torch
 from fuzz import seeds
 from fuzz.cases import Case, Odd
 from fuzz.mutations import archive, arrays, documents, opcodes, safetensors
-from fuzz.mutations.opcodes import build, call, extension, inst, name, new, obj, persistent
-from fuzz.mutations.opcodes import persistent_text, program, stack_name, storage, tensor
+from fuzz.mutations.opcodes import (
+    build,
+    call,
+    extension,
+    inst,
+    name,
+    new,
+    obj,
+    persistent,
+    persistent_text,
+    program,
+    stack_name,
+    storage,
+    tensor,
+)
 from fuzz.mutations.pickles import CODE, DANGEROUS, PAYLOAD
 from fuzz.worker import Worker
 
@@ -47,6 +60,10 @@ def with_gadget(content: bytes, gadget: bytes) -> bytes:
     return archive.packed(found)
 
 
+def holding(seed: seeds.Seed, gadget: bytes) -> Case:
+    return seed.case("attack", **{"model.pt": with_gadget(seed.files["model.pt"], gadget)})
+
+
 def dtype(text: Any, *more: Any) -> opcodes.Raw:
     return call(name("numpy", "dtype"), text, *(more or (False, True)))
 
@@ -56,7 +73,10 @@ MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 RECONSTRUCT, SCALAR = (name(MULTIARRAY[1], each) for each in ("_reconstruct", "scalar"))
 
 
-def array(state: Any, cls: opcodes.Raw = name("numpy", "ndarray")) -> opcodes.Raw:
+NDARRAY = name("numpy", "ndarray")
+
+
+def array(state: Any, cls: opcodes.Raw = NDARRAY) -> opcodes.Raw:
     return build(call(RECONSTRUCT, cls, (0,), b"b"), state)
 
 
@@ -90,7 +110,9 @@ LYING_DTYPES = {
         call(name("numpy.dtypes", "VoidDType"), 8),
         (3, "|", None, ("a",), {"a": (dtype("f8"), -1_000_000)}, 8, 1, 16),
     ),
-    "a dtype with a subarray in its state": build(dtype("V8"), (3, "|", (FLOAT, (10**9,)), None, None, 8, 1, 0)),
+    "a dtype with a subarray in its state": build(
+        dtype("V8"), (3, "|", (FLOAT, (10**9,)), None, None, 8, 1, 0)
+    ),
     "a dtype of negative size": build(dtype("V8"), (3, "|", None, None, None, -8, 1, 0)),
     "a dtype of huge size": build(dtype("V8"), (3, "|", None, None, None, 1 << 31, 1, 0)),
     "a dtype of another version": build(dtype("V8"), (9, "|", None, None, None, 8, 1, 0, None, 1)),
@@ -152,7 +174,9 @@ NUMPY = {
     "encode with idna": call(name("_codecs", "encode"), "x", "idna"),
     "encode with a codec that is a module": call(name("_codecs", "encode"), "x", "zlib_codec"),
     "encode with a codec from a path": call(name("_codecs", "encode"), "x", "../../made"),
-    "encode with an error handler": call(name("_codecs", "encode"), "\u4141", "latin1", "namereplace"),
+    "encode with an error handler": call(
+        name("_codecs", "encode"), "\u4141", "latin1", "namereplace"
+    ),
     "encode with no text": call(name("_codecs", "encode"), 5, "latin1"),
 }  # fmt: skip
 HUGE = 1 << 40
@@ -177,7 +201,9 @@ TENSORS = {
     "a storage of negative length": tensor(storage("FloatStorage", "0", -4)),
     "a storage whose record is elsewhere": tensor(storage("FloatStorage", "../../0")),
     "a storage whose record is not there": tensor(storage("FloatStorage", "9999")),
-    "a storage that is no storage": tensor(persistent(("storage", name("torch", "Size"), "0", "cpu", 4))),
+    "a storage that is no storage": tensor(
+        persistent(("storage", name("torch", "Size"), "0", "cpu", 4))
+    ),
     "a storage by another type": tensor(storage("ComplexDoubleStorage", "0", 1 << 20)),
     "a storage of quantised numbers": tensor(storage("QInt8Storage")),
     "a storage on a device of no name": tensor(
@@ -196,7 +222,9 @@ TENSORS = {
     "a tensor whose state is a storage": build(
         tensor(storage()), (storage(), 1 << 20, (1 << 20,), (1,))
     ),
-    "a parameter of no tensor": utils("_rebuild_parameter", {}, False, call(name("collections", "OrderedDict"))),
+    "a parameter of no tensor": utils(
+        "_rebuild_parameter", {}, False, call(name("collections", "OrderedDict"))
+    ),
     "a parameter with a state": utils(
         "_rebuild_parameter_with_state", tensor(storage()), False,
         call(name("collections", "OrderedDict")), {"__class__": 5, "data": None},
@@ -226,20 +254,17 @@ TENSORS = {
         name("torch._tensor", "_rebuild_from_type_v2"), name("torch._utils", "_rebuild_tensor_v2"),
         name("torch.nn.parameter", "Parameter"), (storage(), 0, (4,), (1,), False, None), {"x": 1},
     ),
-    "a size of odd numbers": call(name("torch", "Size"), (1 << 70, "x")),
-    "a device": call(name("torch", "device"), "cuda:99"),
     "a generator": call(name("torch", "Generator")),
 }  # fmt: skip
 ORDERED = name("collections", "OrderedDict")
 PYTHON = {
-    "an ordered dictionary with another class": build(call(ORDERED), {"__class__": name("torch", "Tensor")}),
-    "an ordered dictionary with attributes": build(call(ORDERED), {"items": 5, "keys": 6}),
-    "an ordered dictionary with slots": build(call(ORDERED), (None, {"values": 7})),
+    "an ordered dictionary with another class": build(
+        call(ORDERED), {"__class__": name("torch", "Tensor")}
+    ),
     "an ordered dictionary from text": call(ORDERED, "abc"),
     "a default dictionary": call(name("collections", "defaultdict"), name("os", "system")),
     "a counter": call(name("collections", "Counter"), "abc"),
     "a bytearray without end": call(name("builtins", "bytearray"), HUGE),
-    "a set": call(name("builtins", "set"), [1]),
     "an extension of one byte": extension(1),
     "an extension of two bytes": opcodes.Raw(b"\x83\x01\x01"),
     "an extension of four bytes": opcodes.Raw(b"\x84\x01\x01\x01\x01"),
@@ -259,13 +284,20 @@ PYTHON = {
     "a buffer from outside": opcodes.Raw(b"\x97"),
     "an empty stack": opcodes.Raw(b"000"),
     "a mark that is not there": opcodes.Raw(b"\x85\x86\x87t"),
-    "lists in lists": opcodes.Raw(b"]" * 300_000 + b"a" * 299_999),
-    "tuples in tuples": opcodes.Raw(b")" + b"\x85" * 300_000),
     "a key that has no hash": opcodes.Raw(b"}]Ns"),
     "a value set in a tensor": opcodes.Raw(tensor(storage()) + opcodes.value("a") + b"Ns"),
     "values appended to text": opcodes.Raw(opcodes.value("a") + b"(NNe"),
     "an opcode of no name": opcodes.Raw(b"\xff"),
 }  # fmt: skip
+INERT = {  # whether a reader knows these or refuses them: nothing may come of it
+    "a size of odd numbers": call(name("torch", "Size"), (1 << 70, "x")),
+    "a device": call(name("torch", "device"), "cuda:99"),
+    "a set": call(name("builtins", "set"), [1]),
+    "an ordered dictionary with attributes": build(call(ORDERED), {"items": 5, "keys": 6}),
+    "an ordered dictionary with slots": build(call(ORDERED), (None, {"values": 7})),
+    "lists in lists": opcodes.Raw(b"]" * 300_000 + b"a" * 299_999),
+    "tuples in tuples": opcodes.Raw(b")" + b"\x85" * 300_000),
+}
 CALLED = {
     f"{module}.{attribute} by {way.__name__}": call(way(module, attribute), *arguments)
     for module, attribute, arguments in DANGEROUS
@@ -275,50 +307,38 @@ CALLED = {
 
 @pytest.mark.parametrize("gadget", flagged_dtypes().values(), ids=flagged_dtypes())
 def test_a_class_of_numpy_dtypes_takes_no_state(loading, seed, gadget):
-    case = seed("kzl")
-    assert_refused(
-        loading, case.case("attack", **{"model.pt": with_gadget(case.files["model.pt"], gadget)})
-    )
+    assert_refused(loading, holding(seed("kzl"), gadget))
 
 
 @pytest.mark.parametrize("gadget", LYING_DTYPES.values(), ids=LYING_DTYPES)
 def test_a_dtype_is_a_plain_number(loading, seed, gadget):
-    case = seed("kzl")
-    assert_refused(
-        loading, case.case("attack", **{"model.pt": with_gadget(case.files["model.pt"], gadget)})
-    )
+    assert_refused(loading, holding(seed("kzl"), gadget))
 
 
 @pytest.mark.parametrize("gadget", NUMPY.values(), ids=NUMPY)
 def test_an_array_is_plain_numbers(loading, seed, gadget):
-    case = seed("kzl")
-    assert_refused(
-        loading, case.case("attack", **{"model.pt": with_gadget(case.files["model.pt"], gadget)})
-    )
+    assert_refused(loading, holding(seed("kzl"), gadget))
 
 
 @pytest.mark.parametrize("gadget", TENSORS.values(), ids=TENSORS)
 def test_a_tensor_stays_within_its_record(loading, seed, gadget):
-    case = seed("kzl")
-    assert_refused(
-        loading, case.case("attack", **{"model.pt": with_gadget(case.files["model.pt"], gadget)})
-    )
+    assert_refused(loading, holding(seed("kzl"), gadget))
 
 
 @pytest.mark.parametrize("gadget", PYTHON.values(), ids=PYTHON)
 def test_a_pickle_holds_plain_containers(loading, seed, gadget):
-    case = seed("kzl")
-    assert_refused(
-        loading, case.case("attack", **{"model.pt": with_gadget(case.files["model.pt"], gadget)})
-    )
+    assert_refused(loading, holding(seed("kzl"), gadget))
+
+
+@pytest.mark.parametrize("gadget", INERT.values(), ids=INERT)
+def test_odd_containers_are_inert(loading, seed, gadget):
+    outcome = loading.run(holding(seed("kzl"), gadget))
+    assert outcome.kind in ("accepted", "refused"), outcome
 
 
 @pytest.mark.parametrize("gadget", CALLED.values(), ids=CALLED)
 def test_nothing_is_called_by_name(loading, seed, gadget):
-    case = seed("kzl")
-    assert_refused(
-        loading, case.case("attack", **{"model.pt": with_gadget(case.files["model.pt"], gadget)})
-    )
+    assert_refused(loading, holding(seed("kzl"), gadget))
 
 
 @pytest.mark.parametrize("file", ["model.pt", "model.pth", "model.bin", "model.ckpt", "model.d3"])

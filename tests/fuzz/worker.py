@@ -66,7 +66,7 @@ class Worker:
         words = [str(requests), str(replies), str(GROWTH), str(scratch)]
         with self._output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fuzz.child", *words],
+                [sys.executable, "-P", "-m", "fuzz.child", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -71,8 +71,10 @@ def _swell(rng: random.Random, found: Records) -> Records:
 
 def _add(rng: random.Random, found: Records) -> Records:
     top = found[0][0].split("/")[0]
-    name = rng.choice(("constants.pkl", "code/__torch__.py", "version", "byteorder", "data/0",
-                       ".format_version", ".storage_alignment", "attributes.pkl", "data/99"))  # fmt: skip
+    name = rng.choice(
+        ("constants.pkl", "code/__torch__.py", "version", "byteorder", "data/0", "data/99",
+         ".format_version", ".storage_alignment", "attributes.pkl")
+    )  # fmt: skip
     content = rng.choice((b"", b"0\n", b"999\n", b"big", b"\x80\x02}.", b"x" * 64))
     return [*found, (f"{top}/{name}", content)]
 

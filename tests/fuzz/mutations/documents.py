@@ -52,10 +52,10 @@ def remove(document: Any, at: tuple[Any, ...]) -> None:
 
 def odd(rng: random.Random, was: Any = None) -> Any:
     """An odd value, or what was there a little off."""
-    if isinstance(was, int | float) and not isinstance(was, bool) and rng.random() < 0.4:
-        if abs(was) < 1e300:
-            off = (was + 1, was - 1, -was, was * 1000, was + 0.5, float(was), str(was), [was])
-            return rng.choice(off)
+    number = isinstance(was, int | float) and not isinstance(was, bool) and abs(was) < 1e300
+    if number and rng.random() < 0.4:
+        off = (was + 1, was - 1, -was, was * 1000, was + 0.5, float(was), str(was), [was])
+        return rng.choice(off)
     if isinstance(was, list) and was and rng.random() < 0.4:
         changed = list(was)
         changed[rng.randrange(len(was))] = rng.choice(ODD)
@@ -152,7 +152,8 @@ def yaml_file(rng: random.Random, content: bytes) -> tuple[bytes, str]:
         "alias bomb": lambda: text + bomb,
         "alias bomb in use": lambda: text.replace("target_returns:", "was:") + bomb
         + "target_returns: *a9\n",
-        "alias bomb as a name": lambda: text.replace("env_name:", "was:") + bomb + "env_name: *a9\n",
+        "alias bomb as a name": lambda: text.replace("env_name:", "was:") + bomb
+        + "env_name: *a9\n",
         "alias bomb as a number": lambda: text.replace("max_action:", "was:") + bomb
         + "max_action: *a9\n",
         "merge bomb": lambda: text + "b0: &b0 {k: v}\n" + "".join(

@@ -1,4 +1,4 @@
-"""Pickles: an opcode put in, taken out or doubled; an argument or a value replaced by an odd one."""
+"""Pickles: an opcode put in, taken out or doubled; a value replaced by an odd one."""
 
 import pickle
 import pickletools
@@ -59,8 +59,9 @@ ODD: tuple[tuple[str, str], ...] = (
     ("numpy._core.numeric", "_frombuffer"), ("numpy.core.numeric", "_frombuffer"),
     ("numpy._core.multiarray", "frombuffer"), ("numpy.random", "__RandomState_ctor"),
     ("numpy.random._pickle", "__randomstate_ctor"), ("numpy.ma.core", "_mareconstruct"),
-    ("_codecs", "encode"), ("_codecs", "decode"), ("codecs", "encode"), ("copyreg", "_reconstructor"),
-    ("copy_reg", "_reconstructor"), ("copyreg", "__newobj__"), ("builtins", "object"),
+    ("_codecs", "encode"), ("_codecs", "decode"), ("codecs", "encode"),
+    ("copyreg", "_reconstructor"), ("copy_reg", "_reconstructor"), ("copyreg", "__newobj__"),
+    ("builtins", "object"),
     ("builtins", "bytearray"), ("builtins", "bytes"), ("builtins", "set"), ("builtins", "range"),
     ("builtins", "complex"), ("builtins", "slice"), ("builtins", "type"), ("builtins", "dict"),
     ("collections", "OrderedDict"), ("collections", "Counter"), ("collections", "defaultdict"),
@@ -78,8 +79,9 @@ ODD: tuple[tuple[str, str], ...] = (
         for name in (
             "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter",
             "_rebuild_parameter_with_state", "_rebuild_qtensor", "_rebuild_sparse_tensor",
-            "_rebuild_meta_tensor_no_storage", "_rebuild_wrapper_subclass", "_rebuild_nested_tensor",
-            "_rebuild_device_tensor_from_numpy", "_rebuild_device_tensor_from_cpu_tensor",
+            "_rebuild_meta_tensor_no_storage", "_rebuild_wrapper_subclass",
+            "_rebuild_nested_tensor", "_rebuild_device_tensor_from_numpy",
+            "_rebuild_device_tensor_from_cpu_tensor",
             "_rebuild_xla_tensor", "_sparse_tensors_to_validate",
         )
     ),
@@ -186,7 +188,7 @@ def swap(rng: random.Random, content: bytes, spans: list[Any]) -> bytes:
 def lie(rng: random.Random, content: bytes, spans: list[Any]) -> bytes:
     """A length, a memo or an integer with another value."""
     wide = [s for s in spans if s[1] - s[0] >= 2]
-    start, end, code, _ = rng.choice(wide)
+    start, end, *_ = rng.choice(wide)
     body = bytearray(content[start + 1 : end])
     for at in range(min(len(body), 4)):
         body[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, body[at], rng.randrange(256)))

@@ -6,8 +6,8 @@ from fuzz.cases import Files, Odd
 
 INSTEAD = (
     Odd("fifo"), Odd("folder"), Odd("link", "nowhere"), Odd("link", "."), Odd("link", "/dev/zero"),
-    Odd("link", "/dev/full"), Odd("link", "/proc/self/mem"), Odd("link", "/dev/tty"), Odd("link", ".."),
-    Odd("link", "/proc/self/environ"),
+    Odd("link", "/dev/full"), Odd("link", "/proc/self/mem"), Odd("link", "/dev/tty"),
+    Odd("link", ".."),    Odd("link", "/proc/self/environ"),
 )  # fmt: skip
 PATHS = (
     "~nouser/model.pt", "~nouser", "~", "", ".", "..", "/", "./nowhere.pt", "\x00", "./a\x00b.pt",

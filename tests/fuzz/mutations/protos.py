@@ -31,7 +31,7 @@ def mutate(rng: random.Random, content: bytes) -> tuple[bytes, str]:
     name = rng.choice(
         ("op_type", "domain", "drop node", "double node", "cycle", "dims", "data", "type",
          "external", "opset", "ir", "metadata", "no metadata", "axis", "element", "attribute",
-         "rename", "huge constant", "function", "wide input")
+         "rename", "function", "wide input")
     )  # fmt: skip
     match name:
         case "op_type":
@@ -77,12 +77,6 @@ def mutate(rng: random.Random, content: bytes) -> tuple[bytes, str]:
             attribute.i, attribute.type = rng.choice((-1, 0, 10**9)), rng.choice((2, 2, 7, 0))
         case "rename":
             value.name = rng.choice(("states", "", "action", "x" * 5000))
-        case "huge constant":
-            made = onnx.helper.make_tensor("v", 1, [1], [0.0])
-            graph.node.insert(
-                0, onnx.helper.make_node("ConstantOfShape", ["huge"], ["h"], value=made)
-            )
-            graph.initializer.append(onnx.helper.make_tensor("huge", 7, [2], [10**6, 10**6]))
         case "function":
             model.functions.add(name=node.op_type, domain=node.domain)
         case "wide input":

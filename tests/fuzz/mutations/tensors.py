@@ -44,7 +44,8 @@ WAYS: dict[str, Callable[[random.Random, Tensor], Any]] = {
 NAMES = (
     "transformer.h.99999999.x", "transformer.h.99999999.attn.c_attn.weight",
     "encoder.h.99999999.attn.c_attn.weight", "blocks.99999999.norm1.weight",
-    "transformer.99999999.attention.q_net.weight", "_gpt2._transformer.99999999._attention._q.weight",
+    "transformer.99999999.attention.q_net.weight",
+    "_gpt2._transformer.99999999._attention._q.weight",
     "transformer.h.1.x", "blocks.1.x", "", "module.x", "a\x00b", "é", "x" * 10_000,
     "transformer.h.٣.x", "blocks." + "9" * 5000 + ".x",
 )  # fmt: skip
