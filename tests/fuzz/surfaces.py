@@ -26,7 +26,7 @@ def refusals(surface: str) -> tuple[type[Exception], ...]:
 
 def refuses_in_words(surface: str, error: BaseException) -> bool:
     """Whether an error that ``dt_runtime`` raised on purpose is one that a policy documents."""
-    return surface in ("policy", "calls") and type(error) in (ValueError, RuntimeError)
+    return surface in ("policy", "calls") and misuse.documented(error)
 
 
 def comes_from_the_engine(surface: str, where: str) -> bool:
