@@ -53,7 +53,7 @@ def contract(path: str) -> list[str]:
 
 
 def inspect(path: str) -> list[str]:
-    read, counted = inspect_artifact(Path(path))
+    read, counted, *_ = inspect_artifact(Path(path))
     insane = sanity.of_contract(read)
     return insane if counted else [*insane, "no operators"]
 

@@ -174,9 +174,14 @@ def _outcome(reply: dict[str, Any], output: str, change: str | None) -> Outcome:
         what = re.split(r" \(call | (?:is|holds|has) (?=\S)", reply["insane"][0])[0]
         return Outcome("insane", what[:80], "\n".join(reply["insane"]))
     if output.strip():
-        return Outcome("printed", output.strip().splitlines()[0][:60], output[:2000])
+        return Outcome("printed", _plain(output.strip().splitlines()[0])[:60], output[:2000])
     what = reply.get("error", "")
     return Outcome(reply["kind"], what, reply.get("message", ""))
+
+
+def _plain(line: str) -> str:
+    """A line without colours and times, so that the same message is the same finding."""
+    return re.sub(r"\x1b\[[0-9;]*m|\d{4}-\d\d-\d\d [\d:.]+ ", "", line)
 
 
 def _stack(output: str) -> str:
