@@ -1,8 +1,11 @@
 """Seeds and workers, made once; the long profile only for those who ask for it."""
 
+import fcntl
+import os
+import pickle
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +33,25 @@ def fresh_seed() -> int:
 
 
 @pytest.fixture(scope="session")
-def checkpoint_seeds() -> list[seeds.Seed]:
-    return seeds.checkpoints()
+def checkpoint_seeds(tmp_path_factory: pytest.TempPathFactory) -> list[seeds.Seed]:
+    return once(tmp_path_factory, seeds.checkpoints)
 
 
 @pytest.fixture(scope="session")
-def artifact_seeds() -> dict[str, bytes]:
-    return seeds.artifacts()
+def artifact_seeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return once(tmp_path_factory, seeds.artifacts)
+
+
+def once(factory: pytest.TempPathFactory, make: Callable[[], Any]) -> Any:
+    """What ``make`` gives, made by one process of pytest-xdist for all: exporting takes seconds."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return make()
+    path = factory.getbasetemp().parent / f"fuzz-{make.__name__}.pickle"
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            path.write_bytes(pickle.dumps(make()))
+        return pickle.loads(path.read_bytes())
 
 
 @pytest.fixture(scope="session")

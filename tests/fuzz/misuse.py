@@ -152,11 +152,9 @@ def _aftermath(batch_size: int) -> list[list[Any]]:
 
 
 def documented(error: BaseException) -> bool:
-    """Whether it is ValueError or RuntimeError, or a class of ours below them."""
+    """Whether it is ValueError, RuntimeError or a class of dt_runtime."""
     own = type(error).__module__.startswith("dt_runtime")
-    return type(error) in (ValueError, RuntimeError) or (
-        own and isinstance(error, ValueError | RuntimeError)
-    )
+    return own or type(error) in (ValueError, RuntimeError)
 
 
 def _step(policy: Policy, twin: Policy, method: str, given: dict[str, Any]) -> list[str]:
@@ -164,19 +162,18 @@ def _step(policy: Policy, twin: Policy, method: str, given: dict[str, Any]) -> l
     junk = [name for name, value in given.items() if isinstance(value, str)]
     try:
         result = getattr(policy, method)(**_values(policy, method, given))
-    except (ValueError, RuntimeError) as error:
+    except Exception as error:
         if not junk:
             return [f"a sound call was refused: {type(error).__name__}: {error}"]
         where, ours = blame.raised_by(error)
         if not documented(error) or not ours:
-            return [f"{type(error).__name__} at {where}: {error!s:.100}"]
-        if not any(name in str(error) for name in junk):
+            return [f"{type(error).__name__} at {where}: {error!s:.100} ({', '.join(junk)})"]
+        about_input = isinstance(error, ValueError)
+        if about_input and not any(name in str(error) for name in junk):
             return [f"the message does not name {' or '.join(junk)}: {error!s:.100}"]
         if _state(policy) != before:
             return ["a refused call moved timesteps, windows or returns-to-go"]
         return []
-    except Exception as error:
-        return [f"{type(error).__name__}: {error!s:.100} ({', '.join(junk)})"]
     must = [name for name in junk if given[name] in (ROWS_REFUSED if name == "rows" else REFUSED)]
     if must == ["reward"] and not begun:
         must = []  # of an episode's first step nobody reads the reward

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.xdist_group("fuzz judge")
 
 @pytest.fixture(scope="module")
 def worker(tmp_path_factory):
-    with Worker(tmp_path_factory.mktemp("judge") / "scratch", seconds=2.0) as made:
+    with Worker(tmp_path_factory.mktemp("judge") / "scratch", seconds=4.0) as made:
         yield made
 
 
