@@ -1,0 +1,1 @@
+"""Ways to damage an input, one idea a file. Each takes a random.Random, so that a seed says all."""
