@@ -120,16 +120,16 @@ def _told(path: Path, problem: str) -> Iterator[None]:
 
 def _read_zip(path: Path, stream: Bounded) -> Any:
     with zipfile.ZipFile(stream) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise CheckpointError(
+                f"{path} is a TorchScript program and no checkpoint: give the checkpoint that it "
+                "was made of (`dt-export inspect` shows the contract of an artifact)"
+            )
         records = _records(path, archive, stream.size)
         pickles = [name for name in records if name.endswith("data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
             raise ValueError(f"the archive has {len(pickles)} records of name data.pkl, expected 1")
         folder = pickles[0].removesuffix("data.pkl")
-        if folder + "constants.pkl" in records:
-            raise CheckpointError(
-                f"{path} is a TorchScript program and no checkpoint: give the checkpoint that it "
-                "was made of (`dt-export inspect` shows the contract of an artifact)"
-            )
         order = records.get(folder + "byteorder")
         if order is not None and archive.read(order).strip() != b"little":
             raise ValueError(BIG_ENDIAN)
