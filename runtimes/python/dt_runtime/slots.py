@@ -14,12 +14,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dt_runtime.checks import DEFAULT_SLOTS as DEFAULT
+from dt_runtime.checks import NEW
 from dt_runtime.contract import Contract
 
+__all__ = ["DEFAULT", "NEW", "RING", "Slots", "fixed_slots"]
+
 RING = "ring"
-DEFAULT = 4
 HIDDEN = -np.inf
-NEW = "new_"  # before the name of a cache that comes out
 
 
 def fixed_slots(contract: Contract) -> int | None:
