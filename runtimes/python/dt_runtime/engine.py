@@ -141,7 +141,8 @@ class RunOnDevice:
     ):
         make = _onnxruntime().OrtValue.ortvalue_from_numpy
         self._session, self._binding = session, session.io_binding()
-        twins = {id(array): make(array, device, 0) for array in inputs.values()}
+        # Of copies, since on a CPU a value would share the array's own memory.
+        twins = {id(array): make(array.copy(), device, 0) for array in inputs.values()}
         written = {id(array) for array in outputs.values()}
         read = [(twins[id(array)], array) for array in inputs.values()]
         self._uploads = [pair for pair in read if id(pair[1]) not in written]
@@ -152,7 +153,7 @@ class RunOnDevice:
         for name, array in outputs.items():
             twin = twins.get(id(array))
             if twin is None:
-                twin = make(array, device, 0)
+                twin = make(array.copy(), device, 0)
                 self._downloads.append((twin, array))
             self._binding.bind_ortvalue_output(name, twin)
 

@@ -136,5 +136,5 @@ def _shown(value: Any) -> str:
     """A value for a message: of a number with thousands of digits, only what it is."""
     try:
         return f"{value!r:.80}"
-    except ValueError:
-        return f"{type(value).__name__}"
+    except Exception:  # of a foreign object, or an integer too long to be written
+        return type(value).__name__

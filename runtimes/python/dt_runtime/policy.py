@@ -254,8 +254,10 @@ class Policy:
                 elapsed, returns_to_go, started = 0, targets.item(), True
             else:
                 return
+            # Where nothing goes on, memory is filled from its start: equal episodes, equal bits.
+            place = self._memory.first_place if len(index) == self.batch_size else past.place
             self._past = past._replace(
-                elapsed=elapsed, returns_to_go=returns_to_go, started=started
+                elapsed=elapsed, returns_to_go=returns_to_go, place=place, started=started
             )
         finally:
             self._busy = False
