@@ -108,7 +108,7 @@ def test_faults_are_held_or_zeroed_and_counted(kind, mode, fault, artifacts):
     one = policy.batch_size == 1
     for each in (policy, twin):
         each.reset(100.0)
-    last, reward, faults = np.zeros(np.shape(policy._still()), np.float32), None, 0
+    last, reward, faults = np.zeros(ACTION if one else (3, ACTION), np.float32), None, 0
     for step in range(2 * CONTEXT):
         observation = observations(policy, rng)
         if step % 3 != 1 and not (fault == "reward" and reward is None):

@@ -98,7 +98,7 @@ def test_a_run_that_breaks_off_is_made_again(kind, error, when, artifacts):
                 engine.breaks = when, error("broken off")
                 # Another observation and action than those of the next try: they leave no trace.
                 broken = given | {"observation": given["observation"] + rng.normal()}
-                broken["applied_action"] = np.full((*policy._shape[:-1], 2), 0.9)
+                broken["applied_action"] = np.full((*given["observation"].shape[:-1], 2), 0.9)
                 with pytest.raises(error, match="broken off"):
                     policy.act(**broken)
                 assert seen(policy) == before
@@ -201,24 +201,25 @@ def test_interrupted_anywhere_a_step_is_whole(kind, artifacts, timer):
         assert seen(policy) == seen(twin)
 
 
+@pytest.mark.parametrize("rows", (1, 3))
 @pytest.mark.parametrize("graph", ("policy", "step"))
-def test_a_warning_that_is_an_error_comes_before_anything_moves(artifacts, graph):
-    policies = [Policy(artifacts["onnx", graph]) for _ in range(2)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        policies[1]._said_clamp = True
+def test_a_warning_that_is_an_error_comes_before_anything_moves(artifacts, graph, rows):
+    policies = [Policy(artifacts["onnx", graph], batch_size=rows) for _ in range(2)]
+    policies[1]._said_clamp = True
+    one = rows == 1
+    observation = np.ones(STATE) if one else np.ones((rows, STATE))
+    reward = 1.0 if one else np.ones(rows)
     for policy in policies:
         policy.reset(100.0)
-        policy.act(np.ones(STATE))
-        for _ in range(MAX_EP_LEN - 1):
-            policy.act(np.ones(STATE), 1.0)
+        for _ in range(MAX_EP_LEN):
+            policy.act(observation, reward)
     policy, twin = policies
     before = seen(policy)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(RuntimeWarning, match="longer than max_ep_len"):
-            policy.act(np.ones(STATE), 1.0)
+            policy.act(observation, reward, applied_action=np.zeros_like(observation)[..., :ACTION])
         assert seen(policy) == before
         for _ in range(3):  # it is said once
-            assert np.array_equal(policy.act(np.ones(STATE), 1.0), twin.act(np.ones(STATE), 1.0))
+            assert np.array_equal(policy.act(observation, reward), twin.act(observation, reward))
     assert seen(policy) == seen(twin)
