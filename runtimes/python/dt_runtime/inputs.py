@@ -21,6 +21,8 @@ def numbers(field: str, value: Any) -> np.ndarray:
     Raises:
         ValueError: it is anything else: text, dates, objects, complex numbers, a masked array.
     """
+    if type(value) is np.ndarray and value.dtype.kind in "biuf":
+        return value
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"{field} is a masked array: fill what is masked with numbers first")
     try:

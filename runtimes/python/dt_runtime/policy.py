@@ -160,7 +160,7 @@ class Policy:
         rows = () if self.batch_size == 1 else (self.batch_size,)
         self._shape = (*rows, *state.shape)  # of an observation
         self._frames = self._memory.arrays["states"].dtype == np.uint8
-        self._few = not self._frames and len(self._shape) == 1 and state.size <= FEW
+        self._few = not self._frames and state.size * self.batch_size <= FEW
         self._mean = _array(state.mean, state.shape) if bare else None
         self._std = _array(state.std, state.shape) if bare else None
         self._scale = contract.return_scale if bare else 1.0
@@ -502,7 +502,7 @@ class Policy:
             and type(states) is np.ndarray
             and states.shape == self._shape
             and states.dtype.kind == "f"
-            and hypot(*states.tolist()) <= MAX_FLOAT32  # and so is every entry
+            and hypot(*states.ravel().tolist()) <= MAX_FLOAT32  # and so is every entry
         ):
             states = inputs.floats("observation", observation, self._shape)
         if self._mean is not None:
@@ -537,6 +537,16 @@ class Policy:
                 return past.returns_to_go
             left = past.returns_to_go - float(reward)
             if -self._limit <= left <= self._limit:
+                return left
+        elif (  # the same of many rows
+            type(reward) is np.ndarray
+            and reward.dtype == np.float64
+            and reward.shape == (self.batch_size,)
+            and self.batch_size > 1
+            and past.elapsed.all()
+        ):
+            left = past.returns_to_go - reward
+            if np.abs(left).max() <= self._limit:
                 return left
         rewards = self._rewards(past, reward)
         left = past.returns_to_go - rewards

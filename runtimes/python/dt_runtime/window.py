@@ -97,10 +97,11 @@ class Window:
 
     def _pad(self, elapsed: int | np.ndarray) -> None:
         """Hide the columns before the episodes of rows shorter than K."""
-        padding = self.context_length - np.minimum(np.add(elapsed, 1), self.context_length)
-        if not np.any(padding):
+        shortest = elapsed if self.rows == 1 else elapsed.min()
+        if shortest >= self.context_length - 1:
             self._mask.fill(1)
             return
+        padding = self.context_length - np.minimum(np.add(elapsed, 1), self.context_length)
         hidden = self._columns < np.reshape(padding, (-1, 1))  # [B, K]
         for array in self.arrays.values():
             array[hidden] = 0
