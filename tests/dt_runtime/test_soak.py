@@ -5,7 +5,9 @@ By default 20,000 steps of each graph. A million of the step graph: ``pytest -m 
 
 import gc
 import math
+import os
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,18 +15,27 @@ from dt_runtime import Policy
 
 STATE, LONGEST = 5, 1200
 GROWTH = 16 * 1024  # bytes, over the whole run: less than one byte in fifty steps
+RESIDENT = 8 * 2**20  # bytes, of what Python does not see
 SCALE = 1000.0  # of a return
 
 
+def resident():
+    """Bytes of this process in memory; 0 where that is not told."""
+    file = Path("/proc/self/statm")
+    return int(file.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") if file.exists() else 0
+
+
 def soak(policy, steps, seed=0):
-    """Random episodes; the worst error of a return-to-go, and by how many bytes memory grew."""
+    """Random episodes; the worst error of a return-to-go, and by how many bytes memory grew:
+
+    that of Python, and that of the whole process.
+    """
     rng, rewards, target = np.random.default_rng(seed), [], 0.0
-    observation, worst, grown, left = np.zeros(STATE), 0.0, 0, 0
-    before = None
+    observation, worst, left, before = np.zeros(STATE), 0.0, 0, (0, 0)
     for step in range(steps):
         if step == steps // 10:  # Python and NumPy keep a few freed objects for later
             gc.collect()
-            before = tracemalloc.get_traced_memory()[0]
+            before = tracemalloc.get_traced_memory()[0], resident()
         if left == 0:
             if rewards:
                 due = target - math.fsum(rewards)
@@ -39,8 +50,7 @@ def soak(policy, steps, seed=0):
         left -= 1
     rewards.clear()
     gc.collect()
-    grown = tracemalloc.get_traced_memory()[0] - before
-    return worst, grown
+    return worst, tracemalloc.get_traced_memory()[0] - before[0], resident() - before[1]
 
 
 def check(path, steps):
@@ -48,11 +58,12 @@ def check(path, steps):
     policy._said_clamp = True  # episodes are meant to be too long
     tracemalloc.start()
     try:
-        worst, grown = soak(policy, steps)
+        worst, grown, process = soak(policy, steps)
     finally:
         tracemalloc.stop()
     assert worst <= 1e-9 * SCALE
     assert grown <= GROWTH
+    assert process <= RESIDENT
 
 
 @pytest.mark.parametrize("graph", ("policy", "step"))
