@@ -217,7 +217,7 @@ def test_an_exported_file_writes_into_its_own_cache(tiny, tmp_path):
     policy = Policy(path, slots=2)
     diary = Diary(tiny, policy, 0)
     diary.step()
-    caches = {k: v for k, v in policy._window.arrays.items() if k.startswith("memory")}
+    caches = {k: v for k, v in policy._memory.arrays.items() if k.startswith("memory")}
     assert len(caches) == tiny.model.config.n_layer
     before = {name: cache.copy() for name, cache in caches.items()}
     diary.step()

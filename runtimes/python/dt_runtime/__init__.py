@@ -2,7 +2,7 @@
 
 from dt_runtime.contract import Contract, ContractError
 from dt_runtime.engine import OnnxEngine, available_providers
-from dt_runtime.policy import Policy
+from dt_runtime.policy import OutputError, Policy
 from dt_runtime.rollout import Episode, rollout
 
 __version__ = "0.1.0"
@@ -12,6 +12,7 @@ __all__ = [
     "ContractError",
     "Episode",
     "OnnxEngine",
+    "OutputError",
     "Policy",
     "available_providers",
     "rollout",

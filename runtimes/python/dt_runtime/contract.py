@@ -6,9 +6,28 @@ extra file ``dt_export.json``. Floats are written so that they read back bit for
 
 import json
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from dt_runtime import checks, schema
+from dt_runtime.checks import MAX_CONTEXT_LENGTH
+
+__all__ = [
+    "EXTRA_FILE",
+    "FORMAT",
+    "MAX_CONTEXT_LENGTH",
+    "METADATA_KEY",
+    "ActionSpec",
+    "Axis",
+    "Contract",
+    "ContractError",
+    "Source",
+    "StateSpec",
+    "TensorSpec",
+    "Validation",
+]
 
 METADATA_KEY = "dt_export"
 EXTRA_FILE = "dt_export.json"
@@ -102,9 +121,11 @@ class Contract:
     Units: ``target_returns`` are raw returns of an episode; ``return_scale`` is what raw returns
     are divided by before the network sees them; ``context_length`` and ``max_ep_len`` count
     timesteps, and the first timestep of an episode has the number ``first_timestep``.
+
+    One that is made here is what its maker says; ``from_json`` and ``check`` look closely.
     """
 
-    graph: str  # sequence | policy | step
+    graph: str  # sequence | policy | step | backbone
     dialect: str
     state: StateSpec
     action: ActionSpec
@@ -129,29 +150,34 @@ class Contract:
         axis = next((spec.shape[0] for spec in self.inputs if spec.name == name), None)
         return axis if isinstance(axis, int) else None
 
+    def check(self) -> None:
+        """Whether it makes sense: sizes and numbers within bounds, lengths that agree.
+
+        Raises:
+            ContractError: the first thing that does not.
+        """
+        for fault in checks.faults(self):
+            raise ContractError(f"the contract {fault}; export the file again")
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> "Contract":
-        """Read a contract; unknown fields are ignored.
+        """Read a contract and check it; unknown fields are ignored.
 
         Raises:
-            ContractError: the text is no JSON object, its major format is newer than ours, or a
-                field is missing or of the wrong type.
+            ContractError: the text is no JSON object, its major format is newer than ours, a field
+                is missing or of the wrong type, or the whole makes no sense (see ``check``).
         """
         try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ContractError(f"the contract is not JSON: {error}") from None
-        if not isinstance(document, dict):
-            raise ContractError(f"the contract is no JSON object but {type(document).__name__}")
-        _check_format(document.get("format"))
-        try:
-            return _contract(document)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"lacks the field {error}" if isinstance(error, KeyError) else f"is off: {error}"
-            raise ContractError(f"the contract {what}; export the file anew") from None
+            document = schema.parse(text)
+            _check_format(document.get("format"))
+            contract = schema.build(cls, document)
+        except schema.SchemaError as error:
+            raise ContractError(f"the contract {error}; export the file again") from None
+        contract.check()
+        return contract
 
 
 def _size(axis: str, sizes: Mapping[str, int]) -> int:
@@ -162,38 +188,11 @@ def _size(axis: str, sizes: Mapping[str, int]) -> int:
 
 
 def _check_format(seen: Any) -> None:
-    major = str(seen).split(".")[0]
-    if not major.isdigit():
-        raise ContractError(f"the contract's format is {seen!r}, expected {FORMAT!r}")
-    if int(major) > int(FORMAT.split(".")[0]):
+    match = re.fullmatch(r"([0-9]{1,4})\.[0-9]{1,4}", seen) if isinstance(seen, str) else None
+    if match is None:
+        raise ContractError(f"the contract's format is {schema.shown(seen)}, expected {FORMAT!r}")
+    if int(match[1]) > int(FORMAT.split(".")[0]):
         raise ContractError(
             f"the contract has format {seen}, and this dt-runtime reads up to {FORMAT}: "
             "upgrade with `pip install -U dt-runtime`"
         )
-
-
-def _contract(document: dict[str, Any]) -> Contract:
-    known = _known(Contract, document)
-    known["state"] = StateSpec(**_known(StateSpec, document["state"]))
-    known["action"] = ActionSpec(**_known(ActionSpec, document["action"]))
-    known["inputs"] = _tensors(document["inputs"])
-    known["outputs"] = _tensors(document["outputs"])
-    if document.get("source"):
-        known["source"] = Source(**_known(Source, document["source"]))
-    if document.get("validation"):
-        known["validation"] = Validation(**_known(Validation, document["validation"]))
-    return Contract(**known)
-
-
-def _tensors(entries: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(**_known(TensorSpec, entry)) for entry in entries)
-
-
-def _known(cls: type, document: dict[str, Any]) -> dict[str, Any]:
-    """The fields of ``cls`` that the document holds, lists turned into tuples."""
-    names = {f.name for f in fields(cls)}
-    return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in document.items()
-        if name in names
-    }

@@ -1,5 +1,6 @@
 """ONNX Runtime under a policy: providers, threads, and runs on preallocated buffers."""
 
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from dt_runtime.agreement import check_arrays, compare
 from dt_runtime.contract import METADATA_KEY, Contract, ContractError
 
 PROVIDERS = {
@@ -25,7 +27,11 @@ class Engine(Protocol):
     def bind(
         self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
     ) -> Callable[[], None]:
-        """A function that reads those very input arrays and fills those very output arrays."""
+        """A function that reads those very input arrays and fills those very output arrays.
+
+        Where arrays that are both, such as caches, live elsewhere between runs, it has two methods:
+        ``pull`` brings them home into the arrays, and ``push`` sends the arrays back.
+        """
         ...
 
 
@@ -41,13 +47,15 @@ class OnnxEngine:
         provider: ``cpu``, ``cuda``, ``tensorrt``, or ``auto``: CUDA where it works and else the
             CPU. TensorRT falls back on CUDA, and CUDA on the CPU, for single operators.
         threads: threads inside an operator; 1 suits a control loop, 0 leaves it to ONNX Runtime.
+            At most four for each processor, or 64.
         cuda_graph: let CUDA record a run and replay it as one launch. All runs must have one shape,
             so bind once; ``Policy`` does.
 
     Raises:
         FileNotFoundError: no such file.
-        ContractError: not an ONNX file, or one without our contract.
-        ValueError: no provider of that name, or ``cuda_graph`` without CUDA.
+        ContractError: not an ONNX file, one without our contract, or one whose graph does not take
+            or give what the contract says.
+        ValueError: no provider of that name, too many threads, or ``cuda_graph`` without CUDA.
         RuntimeError: a provider was asked for and cannot be had.
         ImportError: ONNX Runtime is not installed.
     """
@@ -62,8 +70,11 @@ class OnnxEngine:
         self.path = Path(path)
         if not self.path.is_file():
             raise FileNotFoundError(f"{self.path}: no such file")
-        if threads < 0:
-            raise ValueError(f"threads is {threads}, expected 0 (ONNX Runtime's choice) or more")
+        most = max(64, 4 * (os.cpu_count() or 1))
+        if not isinstance(threads, int) or not 0 <= threads <= most:
+            raise ValueError(
+                f"threads is {threads!r}, expected 0 (ONNX Runtime's choice) to {most}"
+            )
         if cuda_graph and provider not in ("cuda", "tensorrt"):
             raise ValueError(
                 f"cuda_graph records CUDA's work, and provider is {provider!r}: pass "
@@ -72,7 +83,14 @@ class OnnxEngine:
         self.session = _session(self.path, provider, threads, cuda_graph)
         self.provider = self.session.get_providers()[0]
         self.contract = _contract(self.session, self.path)
+        try:
+            compare(self.contract, self.session)
+        except ContractError as error:
+            raise ContractError(
+                f"{self.path}: the contract is not this graph's: {error}; export the file again"
+            ) from None
         self.cuda_graph = cuda_graph
+        self._options = (provider, threads, cuda_graph)
         self.device = "cpu" if self.provider == PROVIDERS["cpu"] else "cuda"
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -83,41 +101,78 @@ class OnnxEngine:
     def bind(
         self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
     ) -> Callable[[], None]:
-        for name, array in (*inputs.items(), *outputs.items()):
-            if not array.flags.c_contiguous:
-                raise ValueError(f"{name}: the bound array must be contiguous")
+        """See ``Engine.bind``.
+
+        Raises:
+            ValueError: an array is missing, unknown, read-only though it would be written, not
+                contiguous, or not of the contract's dtype and shape. Nothing was bound then.
+        """
+        check_arrays(self.contract, inputs, outputs)
         if self.device == "cpu":
             return bind_in_place(self.session, inputs, outputs)
         return self._bind_on_device(inputs, outputs)
 
+    def another(self) -> "OnnxEngine":
+        """An engine for a second policy: this one, as any number of threads may run a session.
+
+        A recorded CUDA graph knows one set of addresses alone, so that the file is opened again.
+        """
+        return OnnxEngine(self.path, *self._options) if self.cuda_graph else self
+
     def _bind_on_device(
         self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> Callable[[], None]:
-        """Twins at addresses that never change, as a recorded CUDA graph needs them."""
+    ) -> "RunOnDevice":
+        return RunOnDevice(self.session, self.device, inputs, outputs)
+
+
+class RunOnDevice:
+    """A run whose arrays have twins on a device, at addresses that a CUDA graph may record.
+
+    Inputs are copied there before the run and outputs back after it. An array that is both, such
+    as a cache, stays there: ``pull`` and ``push`` copy it when its content is wanted or changed.
+    """
+
+    def __init__(
+        self,
+        session: Any,
+        device: str,
+        inputs: Mapping[str, np.ndarray],
+        outputs: Mapping[str, np.ndarray],
+    ):
         make = _onnxruntime().OrtValue.ortvalue_from_numpy
-        resident = {id(array) for array in outputs.values()}
-        binding, twins, uploads, downloads = self.session.io_binding(), {}, [], []
+        self._session, self._binding = session, session.io_binding()
+        # Of copies, since on a CPU a value would share the array's own memory.
+        twins = {id(array): make(array.copy(), device, 0) for array in inputs.values()}
+        written = {id(array) for array in outputs.values()}
+        read = [(twins[id(array)], array) for array in inputs.values()]
+        self._uploads = [pair for pair in read if id(pair[1]) not in written]
+        self._resident = [pair for pair in read if id(pair[1]) in written]
+        self._downloads = []
         for name, array in inputs.items():
-            twins[id(array)] = twin = make(array, self.device, 0)
-            binding.bind_ortvalue_input(name, twin)
-            if id(array) not in resident:
-                uploads.append((twin, array))
+            self._binding.bind_ortvalue_input(name, twins[id(array)])
         for name, array in outputs.items():
             twin = twins.get(id(array))
             if twin is None:
-                twin = make(array, self.device, 0)
-                downloads.append((twin, array))
-            binding.bind_ortvalue_output(name, twin)
-        session = self.session
+                twin = make(array.copy(), device, 0)
+                self._downloads.append((twin, array))
+            self._binding.bind_ortvalue_output(name, twin)
 
-        def run() -> None:
-            for twin, array in uploads:
-                twin.update_inplace(array)
-            session.run_with_iobinding(binding)
-            for twin, array in downloads:
-                np.copyto(array, twin.numpy())
+    def __call__(self) -> None:
+        for twin, array in self._uploads:
+            twin.update_inplace(array)
+        self._session.run_with_iobinding(self._binding)
+        for twin, array in self._downloads:
+            np.copyto(array, twin.numpy())
 
-        return run
+    def pull(self) -> None:
+        """Bring home what stays on the device."""
+        for twin, array in self._resident:
+            np.copyto(array, twin.numpy())
+
+    def push(self) -> None:
+        """Send it back as it is at home now."""
+        for twin, array in self._resident:
+            twin.update_inplace(array)
 
 
 def bind_in_place(
@@ -204,7 +259,7 @@ def _open(path: Path, providers: list[Any], threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised: they need no line of their own
     try:
         return ort.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # ONNX Runtime has an exception class for every status code
@@ -212,10 +267,16 @@ def _open(path: Path, providers: list[Any], threads: int) -> Any:
 
 
 def _contract(session: Any, path: Path) -> Contract:
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    except UnicodeDecodeError:
+        raise ContractError(f"{path}: its metadata is not text; export the file again") from None
     if text is None:
         raise ContractError(
             f"{path} is an ONNX file without dt-export's contract (metadata key "
             f"{METADATA_KEY!r}); make one with `dt-export onnx --model MODEL`"
         )
-    return Contract.from_json(text)
+    try:
+        return Contract.from_json(text)
+    except ContractError as error:
+        raise ContractError(f"{path}: {error}") from None

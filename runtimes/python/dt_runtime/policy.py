@@ -2,17 +2,46 @@
 
 import warnings
 from collections.abc import Callable
-from math import isfinite
+from math import hypot, isfinite
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from dt_runtime import inputs
+from dt_runtime.checks import MAX_FLOAT32
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine, OnnxEngine
+from dt_runtime.inputs import NotFiniteError
 from dt_runtime.slots import DEFAULT, Slots, fixed_slots
 from dt_runtime.window import Window
 
 GRAPHS = ("policy", "step", "sequence")
+ON_FAULT = ("raise", "hold", "zero")
+FEW = 64  # numbers that plain Python looks at faster than NumPy
+IN_USE = (
+    "this Policy is in use by another call: a policy serves one thread at a time. Give every "
+    "thread its own, made by policy.clone()"
+)
+
+
+class OutputError(FloatingPointError):
+    """The graph put out NaN or infinity: damaged weights, or inputs far beyond its training."""
+
+
+class _Past(NamedTuple):
+    """All that a step leaves behind, swapped as a whole: a policy is before a step or after it.
+
+    Of one row plain numbers, of many rows arrays [B], which nobody ever changes in place.
+    """
+
+    elapsed: int | np.ndarray  # steps taken; -1 before the first reset
+    returns_to_go: float | np.ndarray  # raw
+    timesteps: int | np.ndarray  # of the last action, as the graph was told
+    actions: np.ndarray  # the last ones, raw: [A] or [B, A], or indices
+    place: Any  # what the window or the slots need to know to go on
+    draws: Any  # the state of the random numbers, where any are drawn
+    started: bool  # whether every row was reset
 
 
 class Policy:
@@ -20,6 +49,24 @@ class Policy:
 
     It keeps the context window, the timesteps and the returns-to-go, so that the caller hands over
     raw observations and raw rewards and gets raw actions (Chen et al. 2021, Algorithm 1).
+
+    One thread at a time: a call while another one runs is refused. ``clone`` makes a policy for
+    another thread. A call that fails, or is interrupted, leaves the policy as it was before, so
+    that it may simply be made again; and actions never leave the contract's bounds.
+
+    A fault is an observation or a reward that is not finite or beyond float32, or an output that is
+    not finite. What becomes of it is up to ``on_fault``:
+
+    - ``raise``: ``ValueError`` or ``OutputError``, and nothing has moved.
+    - ``hold``: ``act`` gives the last action of the episode again, or zeros before there is one.
+    - ``zero``: ``act`` gives zeros, moved into the bounds where those exclude zero.
+
+    A discrete policy holds the last index, or gives 0. Rows are not told apart: a fault in one is a
+    fault of the call. Window, timesteps and caches stay as they were, as if there had been no call;
+    only finite rewards still come off the returns-to-go, for no later call will bring them again.
+    ``faults`` counts the calls that were faulted, in any mode, and ``last_fault`` says what the
+    last one was (None before there is one). A wrong shape or type is a bug and no fault: it raises
+    ``ValueError`` in every mode.
 
     Args:
         artifact: an ONNX file of graph ``policy``, ``step`` or ``sequence``, or an engine.
@@ -35,10 +82,12 @@ class Policy:
         temperature: of a discrete policy: None takes the likeliest action, a number above 0 draws
             from the softmax of the logits divided by it.
         seed: of those draws.
+        on_fault: ``raise``, ``hold`` or ``zero``, see above.
 
     Raises:
         FileNotFoundError, ContractError, RuntimeError, ImportError: see ``OnnxEngine``.
-        ValueError: a batch size below 1, or a graph or outputs that this class cannot run.
+        ValueError: a batch size below 1, an option that does not exist, or a graph or outputs that
+            this class cannot run.
 
     Example:
         >>> policy = Policy("hopper.onnx")
@@ -58,9 +107,12 @@ class Policy:
         cuda_graph: bool = False,
         temperature: float | None = None,
         seed: int | None = None,
+        on_fault: str = "raise",
     ):
-        if batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size}, expected at least 1")
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size!r}, expected a whole number from 1")
+        if on_fault not in ON_FAULT:
+            raise ValueError(f"on_fault is {on_fault!r}, expected one of {', '.join(ON_FAULT)}")
         if temperature is not None and not 0 < temperature < np.inf:
             raise ValueError(f"temperature is {temperature}, expected more than 0, or None")
         is_path = isinstance(artifact, str | Path)
@@ -84,38 +136,63 @@ class Policy:
                 f"batch_size is {batch_size}, and the file was made for {made_for} (--static-batch)"
             )
         self.contract: Contract = contract
-        self.batch_size = batch_size
+        self.batch_size = int(batch_size)
         self.provider: str = getattr(self._engine, "provider", "custom")
+        self.on_fault = on_fault
+        self.faults = 0
+        self.last_fault: str | None = None
 
         self._discrete = contract.action.kind == "discrete"
         self._temperature, self._rng = temperature, np.random.default_rng(seed)
         self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
         one_shape = getattr(self._engine, "cuda_graph", False)
-        self._window = _memory(contract, batch_size, slots, one_shape)
-        self._frames = self._window.arrays["states"].dtype == np.uint8
-        self._runs: dict[int, Callable[[], None]] = {}
-        self._outputs: dict[int, np.ndarray] = {}
-        self._elapsed = np.full(batch_size, -1, np.int64)  # steps taken; -1 before the first reset
-        self._returns_to_go = np.zeros(batch_size, np.float64)  # raw
-        self._started = False  # whether every row was reset
+        self._slots = slots
+        self._memory = _memory(contract, self.batch_size, slots, one_shape)
+        self._bound: dict[int, tuple[Callable[[], None], np.ndarray]] = {}  # run and output
+        self._first_timestep = contract.first_timestep
         self._last_timestep = contract.first_timestep + contract.max_ep_len - 1
         self._said_clamp = False
+        self._busy = False
 
-        # A sequence graph is the bare network: statistics, scale and bounds are applied here.
-        bare = self._bare = contract.graph == "sequence"
+        # A sequence graph is the bare network: statistics and scales are applied here.
+        bare = contract.graph == "sequence"
         state, action = contract.state, contract.action
+        rows = () if self.batch_size == 1 else (self.batch_size,)
+        self._shape = (*rows, *state.shape)  # of an observation
+        self._frames = self._memory.arrays["states"].dtype == np.uint8
+        self._few = not self._frames and state.size * self.batch_size <= FEW
         self._mean = _array(state.mean, state.shape) if bare else None
         self._std = _array(state.std, state.shape) if bare else None
         self._scale = contract.return_scale if bare else 1.0
         self._action_scale = _array(action.scale, (action.size,)) if bare else None
         self._action_offset = _array(action.offset, (action.size,)) if bare else None
-        self._low = _array(action.low, (action.size,)) if bare else None
-        self._high = _array(action.high, (action.size,)) if bare else None
+        self._low = _array(action.low, (action.size,))
+        self._high = _array(action.high, (action.size,))
+        # Raw returns that float32 holds, before and after they are scaled.
+        self._limit = MAX_FLOAT32 * min(1.0, contract.return_scale)
+
+        one = self.batch_size == 1
+        self._past = _Past(
+            elapsed=-1 if one else np.full(self.batch_size, -1, np.int64),
+            returns_to_go=0.0 if one else np.zeros(self.batch_size, np.float64),
+            timesteps=self._first_timestep if one else np.full(rows, self._first_timestep),
+            actions=self._still(),
+            place=self._memory.first_place,
+            draws=None if temperature is None else self._rng.bit_generator.state,
+            started=False,
+        )
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            "a Policy cannot be copied or pickled, for it holds a session and the memory that it "
+            "runs on: use policy.clone(), or open the artifact again"
+        )
 
     @property
     def timesteps(self) -> np.ndarray:
         """The timestep of each row's last action, [batch_size]; -1 before the first one."""
-        return np.where(self._elapsed > 0, self.contract.first_timestep + self._elapsed - 1, -1)
+        elapsed = np.reshape(self._past.elapsed, self.batch_size)
+        return np.where(elapsed > 0, self._first_timestep + elapsed - 1, -1)
 
     @property
     def windows(self) -> np.ndarray:
@@ -124,14 +201,15 @@ class Policy:
         Eager PyTorch on that very window gives that very action, save in the mode ``ring``. Both
         are -1 before the first action.
         """
-        last = self.timesteps
-        first = np.where(last < 0, -1, last - self._window.lengths + 1)
+        elapsed = np.reshape(self._past.elapsed, self.batch_size)
+        last = np.where(elapsed > 0, self._first_timestep + elapsed - 1, -1)
+        first = np.where(last < 0, -1, last - self._memory.lengths(elapsed) + 1)
         return np.stack((first, last), axis=1)
 
     @property
     def returns_to_go(self) -> np.ndarray:
         """What is still asked of each row, raw, [batch_size]."""
-        return self._returns_to_go.copy()
+        return np.array(self._past.returns_to_go, np.float64).reshape(self.batch_size)
 
     def reset(
         self,
@@ -147,30 +225,42 @@ class Policy:
             rows: indices or a boolean mask of the rows to reset; all of them without it.
 
         Raises:
-            ValueError: no target is given and the contract has none, it is not finite, or the
-                rows do not exist.
+            ValueError: no target is given and the contract has none, it is not finite or beyond
+                float32, or the rows do not exist.
+            RuntimeError: another call is running.
+            After an error the policy is as it was before the call.
         """
-        index = self._rows(rows)
-        if target_return is None and not self._conditioned:
-            target_return = 0.0
-        if target_return is None:
-            if not self.contract.target_returns:
-                raise ValueError(
-                    "target_return is missing and the contract has none: "
-                    "call reset(target_return=...) with a raw return"
-                )
-            target_return = self.contract.target_returns[0]
-        targets = np.asarray(target_return, np.float64)
-        if targets.shape not in ((), (len(index),)):
-            raise ValueError(
-                f"target_return has shape {targets.shape}, expected a number or ({len(index)},)"
+        if self._busy:
+            raise RuntimeError(IN_USE)
+        try:
+            self._busy = True
+            index = inputs.rows_of(rows, self.batch_size)
+            if target_return is None and not self._conditioned:
+                target_return = 0.0
+            if target_return is None:
+                if not self.contract.target_returns:
+                    raise ValueError(
+                        "target_return is missing and the contract has none: "
+                        "call reset(target_return=...) with a raw return"
+                    )
+                target_return = self.contract.target_returns[0]
+            targets = inputs.targets(target_return, len(index), self._limit)
+            past = self._past
+            if self.batch_size > 1:
+                elapsed, returns_to_go = past.elapsed.copy(), past.returns_to_go.copy()
+                elapsed[index], returns_to_go[index] = 0, targets
+                started = bool((elapsed >= 0).all())
+            elif len(index):
+                elapsed, returns_to_go, started = 0, targets.item(), True
+            else:
+                return
+            # Where nothing goes on, memory is filled from its start: equal episodes, equal bits.
+            place = self._memory.first_place if len(index) == self.batch_size else past.place
+            self._past = past._replace(
+                elapsed=elapsed, returns_to_go=returns_to_go, place=place, started=started
             )
-        if not np.isfinite(targets).all():
-            raise ValueError(f"target_return is {target_return}, expected finite numbers")
-        self._window.clear(index)
-        self._elapsed[index] = 0
-        self._returns_to_go[index] = targets
-        self._started = bool((self._elapsed >= 0).all())
+        finally:
+            self._busy = False
 
     def act(
         self,
@@ -187,194 +277,315 @@ class Policy:
             reward: raw reward of the previous action, one number a row. Rows at the first step of
                 an episode ignore it; pass 0.0 to keep the return-to-go where it is.
             applied_action: what was really done instead of the previous action, where something
-                between policy and motors changed it; the next window then tells the truth.
+                between policy and motors changed it; the next window then tells the truth. A call
+                that fails or is faulted forgets it.
 
         Returns:
             A new array, raw and bounded: ``[A]``, or ``[batch_size, A]`` for many rows. Of a
             discrete policy the action's index, or ``[batch_size]`` of them.
 
         Raises:
-            RuntimeError: ``reset`` was not called.
-            ValueError: a wrong shape, a NaN or an infinity, or a reward that is missing.
+            RuntimeError: ``reset`` was not called, or another call is running.
+            ValueError: a wrong shape or type, a reward that is missing, or, where faults raise, a
+                number that is not finite or beyond float32.
+            OutputError: NaN or infinity came out of the graph, where faults raise.
+            Whatever the engine raises.
             After an error the policy is as it was before the call.
         """
+        if self._busy:
+            raise RuntimeError(IN_USE)
+        try:
+            self._busy = True
+            return self._step(observation, reward, applied_action)
+        except (NotFiniteError, OutputError) as fault:
+            if self.on_fault == "raise":
+                self._note(fault)
+                raise
+            return self._substitute(fault, reward, applied_action)
+        finally:
+            self._busy = False
+
+    def clone(self) -> "Policy":
+        """An independent policy in the same state, which may go on in another thread.
+
+        It shares the session and has its own memory; with ``cuda_graph`` the file is opened again.
+        It counts its own faults, and draws the same random numbers from here on.
+
+        Raises:
+            RuntimeError: another call is running.
+        """
+        if self._busy:
+            raise RuntimeError(IN_USE)
+        try:
+            self._busy = True
+            another = getattr(self._engine, "another", None)
+            twin = Policy(
+                self._engine if another is None else another(),
+                batch_size=self.batch_size,
+                slots=self._slots,
+                temperature=self._temperature,
+                on_fault=self.on_fault,
+            )
+            for run, _ in self._bound.values():
+                if hasattr(run, "pull"):
+                    run.pull()
+            twin._memory.copy_from(self._memory)
+            twin._past, twin._said_clamp = self._past, self._said_clamp
+            return twin
+        finally:
+            self._busy = False
+
+    def _step(
+        self,
+        observation: np.ndarray,
+        reward: float | np.ndarray | None,
+        applied_action: np.ndarray | None,
+    ) -> np.ndarray:
+        """A step from the past to the next one, which is committed when all else has gone well."""
+        past, memory = self._past, self._memory
         states = self._states(observation)
-        if not self._started:
-            rows = np.flatnonzero(self._elapsed < 0).tolist()
-            raise RuntimeError(f"act before reset: call reset() first (rows {rows})")
-        rewards = self._rewards(reward)
-        if applied_action is not None:
-            self._remember(self._applied(applied_action))
+        if not past.started:
+            raise self._not_started()
+        returns_to_go = self._returns_after(past, reward)
+        last = past.actions if applied_action is None else self._applied(applied_action)
+        if self._action_scale is not None:  # in the network's units
+            last = (last - self._action_offset) / self._action_scale
 
-        window = self._window
-        if self.batch_size == 1:  # plain numbers: arrays of one cost many times as much
-            elapsed = self._elapsed.item()
-            returns_to_go = self._returns_to_go.item() - rewards
-            window.push(states, returns_to_go / self._scale, self._timesteps(elapsed), elapsed)
-            self._returns_to_go[0], self._elapsed[0] = returns_to_go, elapsed + 1
+        elapsed = past.elapsed
+        timesteps = elapsed + self._first_timestep
+        if self.batch_size == 1:
+            if timesteps > self._last_timestep:
+                timesteps = self._latest(timesteps)
+            begins, scaled = elapsed == 0, returns_to_go / self._scale
         else:
-            self._returns_to_go -= rewards
-            returns_to_go = self._returns_to_go / self._scale
-            window.push(states, returns_to_go, self._timesteps(self._elapsed), self._elapsed)
-            self._elapsed += 1
-        length = window.length
-        run = self._runs.get(length) or self._bind(length)
+            if timesteps.max() > self._last_timestep:
+                timesteps = self._latest(timesteps)
+            begins = not elapsed.all()
+            scaled = returns_to_go if self._scale == 1.0 else returns_to_go / self._scale
+        if begins:
+            self._empty_caches(np.flatnonzero(np.equal(elapsed, 0)))
+        place = memory.stage(past.place, states, scaled, timesteps, elapsed, last, past.timesteps)
+        taken = elapsed + 1
+        length = memory.length(taken)
+        run, output = self._bound.get(length) or self._bind(length)
         run()
-        actions = self._choose(self._outputs[length])
-        self._remember(actions)
-        return actions[0] if self.batch_size == 1 else actions
-
-    def _choose(self, output: np.ndarray) -> np.ndarray:
-        """Actions of a graph's output: bounded, or for logits the likeliest or a drawn index."""
         if self._discrete:
-            if self._temperature is None:
-                return output.argmax(axis=1)
-            # The maximum of logits plus Gumbel noise is a draw from their softmax.
-            return (output / self._temperature + self._rng.gumbel(size=output.shape)).argmax(axis=1)
-        actions = output.copy()
-        if not self._bare:
-            return actions
+            actions, draws = self._choose(output, past.draws)
+        else:
+            actions, draws = self._bounded(output), None
+        self._past = _Past(taken, returns_to_go, timesteps, actions, place, draws, True)
+        return actions.copy()
+
+    def _bounded(self, output: np.ndarray) -> np.ndarray:
+        """A new array of raw actions within the bounds."""
         if self._action_scale is not None:
-            actions *= self._action_scale
-            actions += self._action_offset
+            with np.errstate(over="ignore"):
+                output = output * self._action_scale + self._action_offset
+        self._check_output(output)
+        if self._low is None and self._high is None:
+            return output.copy()
         if self._low is not None:
-            np.maximum(actions, self._low, out=actions)
-        if self._high is not None:
-            np.minimum(actions, self._high, out=actions)
-        return actions
+            output = np.maximum(output, self._low)
+        return output if self._high is None else np.minimum(output, self._high)
 
-    def _remember(self, actions: np.ndarray) -> None:
-        """Put the actions of the newest timestep into the window, in the network's units."""
-        if self._action_scale is not None:
-            actions = (actions - self._action_offset) / self._action_scale
-        self._window.set_last_actions(actions)
+    def _choose(self, logits: np.ndarray, draws: Any) -> tuple[np.ndarray, Any]:
+        """The likeliest index, or a drawn one and the state of the random numbers after it."""
+        self._check_output(logits)
+        if self._temperature is None:
+            return logits.argmax(axis=-1), None
+        self._rng.bit_generator.state = draws
+        # The maximum of logits plus Gumbel noise is a draw from their softmax.
+        noise = self._rng.gumbel(size=logits.shape)
+        index = (logits.astype(np.float64) / self._temperature + noise).argmax(axis=-1)
+        return index, self._rng.bit_generator.state
 
-    def _bind(self, length: int) -> Callable[[], None]:
-        """A run on the window's own memory at this length; made once a length."""
+    def _check_output(self, output: np.ndarray) -> None:
+        """Whether all numbers are finite.
+
+        Raises:
+            OutputError: the first one that is not.
+        """
+        if output.ndim == 1 and output.size <= FEW:
+            if isfinite(hypot(*output.tolist())):  # as finite as its terms are
+                return
+        elif np.isfinite(output).all():
+            return
+        where = np.argwhere(~np.isfinite(output))[0].tolist()
+        name = "logits" if self._discrete else "action"
+        raise OutputError(
+            f"the graph put out {output[tuple(where)]} for {name}{where}: compare the observation "
+            "of this step with those that the model was trained on; if it is a usual one, the "
+            "weights may be damaged (`dt-export validate FILE --model MODEL`)"
+        )
+
+    def _note(self, fault: Exception) -> None:
+        self.faults += 1
+        self.last_fault = str(fault)
+
+    def _substitute(
+        self,
+        fault: Exception,
+        reward: float | np.ndarray | None,
+        applied_action: np.ndarray | None,
+    ) -> np.ndarray:
+        """What is done instead of a step that is faulted; rewards are taken off all the same."""
+        past = self._past
+        if not past.started:
+            raise self._not_started()
+        if applied_action is not None:
+            self._applied(applied_action)  # a bug is a bug, though it is not used
+        rewards = self._rewards(past, reward)
+        left = past.returns_to_go - np.where(np.isfinite(rewards), rewards, 0.0)
+        left = np.where(np.abs(left) <= self._limit, left, past.returns_to_go)
+        if self.batch_size == 1:
+            left = left.item()
+        actions = self._still()
+        if self.on_fault == "hold":
+            began = np.reshape(past.elapsed, (-1,) + (1,) * (np.ndim(actions) - 1)) > 0
+            actions = np.where(
+                began if self.batch_size > 1 else began.item(), past.actions, actions
+            )
+        self._note(fault)
+        self._past = past._replace(returns_to_go=left)
+        return actions if actions.ndim else actions[()]
+
+    def _still(self) -> np.ndarray:
+        """Zeros within the bounds, or the indices 0."""
+        rows = () if self.batch_size == 1 else (self.batch_size,)
+        if self._discrete:
+            return np.zeros(rows, np.int64)
+        actions = np.zeros((*rows, self.contract.action.size), np.float32)
+        if self._low is not None:
+            actions = np.maximum(actions, self._low)
+        return actions if self._high is None else np.minimum(actions, self._high)
+
+    def _not_started(self) -> RuntimeError:
+        rows = np.flatnonzero(np.less(self._past.elapsed, 0)).tolist()
+        return RuntimeError(f"act before reset: call reset() first (rows {rows})")
+
+    def _empty_caches(self, rows: np.ndarray) -> None:
+        """Clear the caches of rows at the first step of an episode, wherever they live."""
+        runs = [run for run, _ in self._bound.values() if hasattr(run, "pull")]
+        if len(rows) < self.batch_size:
+            for run in runs:
+                run.pull()
+        self._memory.empty(rows)
+        for run in runs:
+            run.push()
+
+    def _bind(self, length: int) -> tuple[Callable[[], None], np.ndarray]:
+        """A run on the memory's own arrays at this length, and what it fills; made once a length.
+
+        What it fills is [B, A], or [A] of one row.
+        """
         size = self.contract.action.size
         if self.contract.graph != "sequence":
             name = "logits" if self._discrete else "action"
             output = np.zeros((self.batch_size, size), np.float32)
-            self._outputs[length] = output
+            last = output
         else:
             name = "action_preds"
             output = np.zeros((self.batch_size, length, size), np.float32)
-            self._outputs[length] = output[:, -1]
-        outputs = {name: output, **self._window.caches()}
-        run = self._engine.bind(self._window.view(length), outputs)
-        self._runs[length] = run
-        return run
+            last = output[:, -1]
+        outputs = {name: output, **self._memory.caches()}
+        run = self._engine.bind(self._memory.view(length), outputs)
+        self._bound[length] = bound = run, last[0] if self.batch_size == 1 else last
+        return bound
 
     def _states(self, observation: np.ndarray) -> np.ndarray:
-        """The observation of every row, [batch_size, ...], in the network's units."""
-        shape = self.contract.state.shape
+        """The observation of every row, [S...] or [B, S...], in the network's units."""
         if self._frames:
-            return self._integers("observation", observation, shape, 255).astype(np.uint8)
-        states = self._plain(observation, shape) if self.batch_size == 1 else None
-        if states is None:
-            states = self._checked("observation", observation, shape)
+            return inputs.integers("observation", observation, self._shape, 255)
+        states = observation
+        if not (
+            self._few
+            and type(states) is np.ndarray
+            and states.shape == self._shape
+            and states.dtype.kind == "f"
+            and hypot(*states.ravel().tolist()) <= MAX_FLOAT32  # and so is every entry
+        ):
+            states = inputs.floats("observation", observation, self._shape)
         if self._mean is not None:
-            states = (states - self._mean) / self._std
+            with np.errstate(over="ignore"):  # the output will tell
+                states = (states.astype(np.float32) - self._mean) / self._std
         return states
 
-    def _plain(self, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-        """``value`` as float32 if all is well, in a fifth of the time that ``_checked`` takes."""
-        try:
-            array = np.asarray(value, np.float32)
-        except (TypeError, ValueError):
-            return None
-        if array.shape != shape:
-            return None
-        squares = array.dot(array) if array.ndim == 1 else np.vdot(array, array)
-        return array if isfinite(squares) else None  # a finite sum has finite terms
-
     def _applied(self, action: np.ndarray) -> np.ndarray:
-        size = self.contract.action.size
-        if self._discrete:
-            return self._integers("applied_action", action, (), size - 1)
-        return self._checked("applied_action", action, (size,))
+        """What was really done: [A] or [B, A], or indices.
 
-    def _integers(
-        self, field: str, value: np.ndarray, shape: tuple[int, ...], largest: int
-    ) -> np.ndarray:
-        """``value`` as integers from 0 to ``largest``, of shape ``[batch_size, *shape]``."""
-        array = np.asarray(value)
-        expected = shape if self.batch_size == 1 else (self.batch_size, *shape)
-        if array.shape != expected:
-            raise ValueError(f"{field} has shape {array.shape}, expected {expected}")
-        if array.dtype.kind not in "iu":
-            raise ValueError(f"{field} has {array.dtype}, expected integers from 0 to {largest}")
-        for bound in (array.min(), array.max()):
-            if not 0 <= bound <= largest:
-                raise ValueError(f"{field} holds {bound}, expected 0 to {largest}")
-        return array.reshape(self.batch_size, *shape)
-
-    def _checked(self, field: str, value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-        """``value`` as finite float32 of shape ``[batch_size, *shape]``."""
-        try:
-            array = np.asarray(value, np.float32)
-        except (TypeError, ValueError):
-            raise ValueError(f"{field} is no array of numbers: {value!r:.80}") from None
-        expected = shape if self.batch_size == 1 else (self.batch_size, *shape)
-        if array.shape != expected:
-            raise ValueError(f"{field} has shape {array.shape}, expected {expected}")
-        if not np.isfinite(array).all():
-            where = np.argwhere(~np.isfinite(array))[0].tolist()
-            raise ValueError(f"{field}{where} is {array[tuple(where)]}, expected finite numbers")
-        return array.reshape(self.batch_size, *shape)
-
-    def _rewards(self, reward: float | np.ndarray | None) -> float | np.ndarray:
-        """What to take off the returns-to-go: rewards of rows in mid-episode, zero elsewhere.
-
-        One number for one row.
+        Raises:
+            ValueError: it is no action.
         """
-        if type(reward) is float and self.batch_size == 1 and isfinite(reward):  # the usual case
-            return reward if self._elapsed.item() else 0.0
-        running = self._elapsed > 0
+        size = self.contract.action.size
+        rows = () if self.batch_size == 1 else (self.batch_size,)
+        if self._discrete:
+            return inputs.integers("applied_action", action, rows, size - 1)
+        try:
+            return inputs.floats("applied_action", action, (*rows, size))
+        except NotFiniteError as error:
+            raise ValueError(str(error)) from None  # a bug: no sensor told this
+
+    def _returns_after(self, past: _Past, reward: float | np.ndarray | None) -> float | np.ndarray:
+        """What is left to ask for when rewards were taken off, in rows that are in mid-episode.
+
+        Raises:
+            NotFiniteError: a reward is not finite, or what is left is beyond float32.
+            ValueError: no rewards, or of another shape.
+        """
+        if isinstance(reward, float) and self.batch_size == 1:  # the usual case
+            if past.elapsed == 0:
+                return past.returns_to_go
+            left = past.returns_to_go - float(reward)
+            if -self._limit <= left <= self._limit:
+                return left
+        elif (  # the same of many rows
+            type(reward) is np.ndarray
+            and reward.dtype == np.float64
+            and reward.shape == (self.batch_size,)
+            and self.batch_size > 1
+            and past.elapsed.all()
+        ):
+            left = past.returns_to_go - reward
+            if np.abs(left).max() <= self._limit:
+                return left
+        rewards = self._rewards(past, reward)
+        left = past.returns_to_go - rewards
+        if not np.isfinite(rewards).all():
+            raise NotFiniteError(f"reward is {reward}, expected finite numbers")
+        for row in np.flatnonzero(~(np.abs(left) <= self._limit)):
+            raise NotFiniteError(
+                f"reward is {np.reshape(rewards, -1)[row]}: the return-to-go would be "
+                f"{np.reshape(left, -1)[row]}, expected at most {self._limit:.4g} in size "
+                "(float32, after the return scale too)"
+            )
+        return left
+
+    def _rewards(self, past: _Past, reward: float | np.ndarray | None) -> float | np.ndarray:
+        """Rewards of rows in mid-episode, zero elsewhere; one number for one row."""
+        running = np.greater(past.elapsed, 0)
         if reward is None:
-            if running.any():
+            if np.any(running):
                 raise ValueError(
                     "reward is missing: after an episode's first step pass the raw reward of the "
                     "last action, or 0.0 to keep the return-to-go where it is"
                 )
             return 0.0 if self.batch_size == 1 else np.zeros(self.batch_size)
-        rewards = np.asarray(reward, np.float64)
-        if rewards.shape != (self.batch_size,) and (self.batch_size > 1 or rewards.size != 1):
-            expected = "a number" if self.batch_size == 1 else f"shape ({self.batch_size},)"
-            raise ValueError(f"reward has shape {rewards.shape}, expected {expected}")
-        rewards = np.where(running, rewards.reshape(self.batch_size), 0.0)
-        if not np.isfinite(rewards).all():
-            raise ValueError(f"reward is {reward}, expected finite numbers")
+        rewards = np.where(running, inputs.doubles("reward", reward, self.batch_size), 0.0)
         return rewards.item() if self.batch_size == 1 else rewards
 
-    def _timesteps(self, elapsed: int | np.ndarray) -> int | np.ndarray:
-        """The timestep after so many steps; one number for one row, which is faster."""
-        timesteps = elapsed + self.contract.first_timestep
-        latest = timesteps if self.batch_size == 1 else timesteps.max()
-        if latest <= self._last_timestep:
-            return timesteps
+    def _latest(self, timesteps: int | np.ndarray) -> int | np.ndarray:
+        """Timesteps that are at most the last one; that they had to be is said once."""
         if not self._said_clamp:
             self._said_clamp = True
             warnings.warn(
                 f"an episode is longer than max_ep_len {self.contract.max_ep_len}: "
                 f"its timesteps stay at {self._last_timestep} from here on",
                 RuntimeWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
+        if self.batch_size == 1:
+            return self._last_timestep
         return np.minimum(timesteps, self._last_timestep)
-
-    def _rows(self, rows: np.ndarray | list[int] | None) -> np.ndarray:
-        if rows is None:
-            return np.arange(self.batch_size)
-        index = np.asarray(rows)
-        if index.dtype == bool:
-            if index.shape != (self.batch_size,):
-                raise ValueError(f"rows has shape {index.shape}, expected ({self.batch_size},)")
-            return np.flatnonzero(index)
-        index = index.astype(np.int64).reshape(-1)
-        if ((index < 0) | (index >= self.batch_size)).any():
-            raise ValueError(f"rows is {index.tolist()}, expected 0 to {self.batch_size - 1}")
-        return index
 
 
 def _memory(

@@ -11,15 +11,18 @@ exact: what is left behind in the cache was computed while it could still see wh
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from dt_runtime.checks import CACHES, NEW
+from dt_runtime.checks import DEFAULT_SLOTS as DEFAULT
 from dt_runtime.contract import Contract
 
+__all__ = ["DEFAULT", "NEW", "RING", "Slots", "fixed_slots"]
+
 RING = "ring"
-DEFAULT = 4
 HIDDEN = -np.inf
-NEW = "new_"  # before the name of a cache that comes out
 
 
 def fixed_slots(contract: Contract) -> int | None:
@@ -33,10 +36,17 @@ class Slots:
     """Arrays of a step graph, filled for each timestep.
 
     All slots of all rows write at the same position of their caches, and masks say what each may
-    look at: nothing is ever moved or cleared.
+    look at: nothing is ever moved.
+
+    What is in the arrays is not committed: ``stage`` may be called any number of times for the same
+    timestep, also when a run in between failed or wrote into the caches, since each try writes the
+    same masks and at the same position. What the caller keeps of it is the new place: the position
+    of the newest timestep, and the slots that began there.
 
     Shapes: B rows, G slots, P tokens of a timestep, C = P * K positions in a cache.
     """
+
+    first_place: tuple[int, Any] = (0, None)
 
     def __init__(self, contract: Contract, rows: int, slots: int | str):
         context = contract.context_length
@@ -77,14 +87,10 @@ class Slots:
         self._places, self._at_places = self._new_places()
         self._schedule(count)
         self._row = np.arange(rows)
-        self._place = 0  # where the newest timestep lies in every cache, in timesteps
-        self._began: tuple[np.ndarray, np.ndarray] | None = None  # slots that began there
-        self._answer = np.zeros(rows, np.int64)
-        self._tell_answer()
-        self._stages: int | np.ndarray = 0  # of each row, in the schedule
+        self._tell_answer(np.zeros(rows, np.int64))
 
         # The same for a single row in plain numbers and ready-made views: many times as fast.
-        self._timestep, self._answered = 0, 0
+        self._answered = -1  # whose turn the arrays say it is; -1 while that may be half told
         self._answer_at = self._answers.tolist()
         self._any_begins = self._begins.any(1).tolist()
         self._answer_rows = [
@@ -149,31 +155,37 @@ class Slots:
         self._answers = np.concatenate((np.zeros(context, np.int64), late_answer))  # [2K]
         self._lengths = np.concatenate((steps + 1, late_length))  # [2K]
 
-    def clear(self, rows: np.ndarray) -> None:
-        """Forget the episodes of some rows: their first step hides all that was before it."""
-
-    def push(
+    def stage(
         self,
+        place: tuple[int, Any],
         states: np.ndarray,
         returns_to_go: float | np.ndarray,
         timesteps: int | np.ndarray,
         elapsed: int | np.ndarray,
-    ) -> None:
-        """Add a timestep to every slot of every row; ``elapsed`` counts the steps before it.
+        last_actions: np.ndarray,
+        last_timesteps: int | np.ndarray,
+    ) -> tuple[int, Any]:
+        """Fill the arrays for a new timestep of every row; its place.
 
-        Of a single row all but the states are plain numbers.
+        ``elapsed`` counts the steps of the episode before it; ``last_actions`` ([B, A], or [B]
+        indices) and ``last_timesteps`` belong to the one before. Of a single row all but the states
+        are plain numbers or [A].
         """
-        self._fill(states, returns_to_go, timesteps)
-        per_step, mask, began = self.per_step, self._mask, self._began
-        before = self._place * per_step
-        self._place = place = (self._place + 1) % self.context_length
-        for strip, values in self._strips[place]:
+        last_place, began = place
+        if self.rows == 1:
+            self._fill_one(states, returns_to_go, timesteps, last_actions, last_timesteps)
+        else:
+            self._fill(states, returns_to_go, timesteps, last_actions, last_timesteps)
+        per_step, mask = self.per_step, self._mask
+        new_place = (last_place + 1) % self.context_length
+        for strip, values in self._strips[new_place]:
             strip[...] = values
-        at = place * per_step
-        if began is not None:  # an action that came before its slot's window stays hidden
-            mask[*began, :, before] = HIDDEN
-        stages = self._stages = self._stage(elapsed)
-        self._began = began = self._beginning(stages)
+        at = new_place * per_step
+        # An action that came before its slot's window stays hidden; with K = 1 it is gone.
+        if began is not None and last_place != new_place:
+            mask[*began, :, last_place * per_step] = HIDDEN
+        stages = self._stage(elapsed)
+        began = self._beginning(stages)
         if began is not None:
             mask[began] = HIDDEN
             mask[*began, :, at : at + per_step] = self._strips[0][1][1]
@@ -182,26 +194,41 @@ class Slots:
             oldest = (at + per_step) % self.positions
             mask[:, :, 1 if oldest == at else 0 :, oldest] = HIDDEN  # a token always sees itself
         self._show_answer(stages)
-        self._places[...] = self._at_places[place]
+        self._places[...] = self._at_places[new_place]
+        return new_place, began
+
+    def _fill_one(
+        self,
+        states: np.ndarray,
+        returns_to_go: float,
+        timesteps: int,
+        last_actions: np.ndarray,
+        last_timesteps: int,
+    ) -> None:
+        """The new tokens' inputs of a single row, the same for every slot."""
+        self._states[...] = states
+        self._actions[...] = last_actions
+        if self._returns is not None:
+            self._returns.fill(returns_to_go)
+        if self._timesteps is not None:
+            self._last_time.fill(last_timesteps)
+            self._new_time.fill(timesteps)
 
     def _fill(
-        self, states: np.ndarray, returns_to_go: float | np.ndarray, timesteps: int | np.ndarray
+        self,
+        states: np.ndarray,
+        returns_to_go: np.ndarray,
+        timesteps: np.ndarray,
+        last_actions: np.ndarray,
+        last_timesteps: np.ndarray,
     ) -> None:
-        """The new tokens' inputs, the same for every slot of a row."""
-        if self.rows == 1:
-            self._states[...] = states
-            if self._returns is not None:
-                self._returns.fill(returns_to_go)
-            if self._timesteps is not None:
-                self._last_time.fill(self._timestep)
-                self._new_time.fill(timesteps)
-                self._timestep = timesteps
-            return
+        """The new tokens' inputs of many rows."""
         self._states[:] = states[:, None]
+        self._actions[:] = last_actions.reshape(self.rows, 1, -1)
         if self._returns is not None:
             self._returns[:] = returns_to_go[:, None]
         if self._timesteps is not None:
-            self._last_time[:] = self._new_time[:, :, :1]
+            self._last_time[:] = last_timesteps[:, None, None]
             self._new_time[:] = timesteps[:, None, None]
 
     def _stage(self, elapsed: int | np.ndarray) -> int | np.ndarray:
@@ -225,39 +252,48 @@ class Slots:
         if self.rows == 1:
             answer = self._answer_at[stages]
             if answer != self._answered:
-                self._answer_mask[0, self._answered] = HIDDEN
-                self._answered = self._answer[0] = answer
-                self._tell_answer()
+                self._answered = -1
+                self._answer_mask[...] = HIDDEN
+                self._tell_answer(answer)
+                self._answered = answer
             row, visible = self._answer_rows[answer]
             row[...] = visible
             return
         answer = self._answers[stages]
-        self._answer_mask[self._row, self._answer] = HIDDEN
-        self._answer[:] = answer
-        self._tell_answer()
+        self._answer_mask[...] = HIDDEN
+        self._tell_answer(answer)
         self._answer_mask[self._row, answer] = self._mask[self._row, answer, -1]
 
-    def _tell_answer(self) -> None:
+    def _tell_answer(self, answer: int | np.ndarray) -> None:
         """Which of all new tokens is the state token that answers."""
-        slots = self._row * self.slots + self._answer
+        slots = self._row * self.slots + answer
         self.arrays["answer"][:] = (slots + 1) * self.per_step - 1
 
-    def set_last_actions(self, actions: np.ndarray) -> None:
-        """``actions`` is [rows, A], or [rows] indices."""
-        if self.rows == 1:
-            self._actions[...] = actions
-        else:
-            self._actions[:] = actions.reshape(self.rows, 1, -1)
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Timesteps in the windows that answered last, [rows]."""
-        return np.broadcast_to(self._lengths[self._stages], (self.rows,))
-
-    @property
-    def length(self) -> int:
+    def length(self, elapsed: int | np.ndarray) -> int:
         """Which of the graph's shapes is run: there is only one."""
         return 1
+
+    def lengths(self, elapsed: np.ndarray) -> np.ndarray:
+        """Timesteps in the windows that answered last, once so many were taken, [rows]."""
+        last = np.maximum(elapsed - 1, 0)
+        context = self.context_length
+        return self._lengths[np.where(last < context, last, context + last % context)]
+
+    def copy_from(self, other: "Slots") -> None:
+        """Take over the past of slots of the same shape: their caches, and what may be seen."""
+        for name, array in self.arrays.items():
+            np.copyto(array, other.arrays[name])
+        np.copyto(self._mask, other._mask)
+        self._answered = -1
+
+    def empty(self, rows: np.ndarray) -> None:
+        """Clear the caches of some rows, so that whatever they held cannot matter.
+
+        To be hidden is not enough: a score of minus infinity makes a weight of zero, and zero times
+        NaN is NaN.
+        """
+        for cache in self.caches().values():
+            cache.reshape(self.rows, -1)[rows] = 0
 
     def view(self, length: int) -> Mapping[str, np.ndarray]:
         """The graph's inputs."""
@@ -265,5 +301,5 @@ class Slots:
 
     def caches(self) -> dict[str, np.ndarray]:
         """Outputs that are inputs of the next step, to be written where those are read."""
-        names = [name for name in self.arrays if name.startswith(("memory_", "keys_", "values_"))]
+        names = [name for name in self.arrays if name.startswith(CACHES)]
         return {NEW + name: self.arrays[name] for name in names}

@@ -13,59 +13,119 @@ class Window:
     A single row is handed out at its own length, so early steps cost less, unless ``padded``; many
     rows share one array of length K in which shorter ones are padded on the left and masked. Both
     are exact.
+
+    The past is a ring, apart from the arrays that a graph reads, and ``stage`` fills those from it.
+    It changes nothing that another try would read: the column that it writes in the ring belongs to
+    a timestep that no window reaches any more. What the caller keeps of it is the place of the
+    newest timestep, an index.
+
+    Shapes: B rows, windows of K timesteps.
     """
+
+    first_place = 0
 
     def __init__(self, contract: Contract, rows: int, padded: bool = False):
         self.rows, self.context_length = rows, contract.context_length
         # A file of fixed shape gets windows of K alone, and so does an engine that wants one shape.
         self.padded = rows > 1 or padded or isinstance(contract.inputs[0].shape[1], int)
         sizes = {"batch": rows, "sequence": self.context_length}
-        self.arrays: Mapping[str, np.ndarray] = {  # every input is [batch, sequence, ...]
+        self.arrays: Mapping[str, np.ndarray] = {  # every input is [B, K, ...]
             spec.name: np.zeros(spec.sized(sizes), spec.dtype) for spec in contract.inputs
         }
-        self.lengths = np.zeros(rows, np.int64)
+        self._mask = self.arrays["attention_mask"]
+        self._mask[:] = 1
+        self._columns = np.arange(self.context_length)
 
-    def clear(self, rows: np.ndarray) -> None:
-        """Forget the episodes of some rows; ``rows`` are indices."""
-        for array in self.arrays.values():
-            array[rows] = 0
-        self.lengths[rows] = 0
+        # Every timestep stands in its ring twice, K columns apart: so any last K are one slice.
+        self._rings: dict[str, np.ndarray] = {
+            name: np.zeros((rows, 2 * self.context_length, *array.shape[2:]), array.dtype)
+            for name, array in self.arrays.items()
+            if name != "attention_mask"
+        }
+        self._pairs = [(self.arrays[name], ring) for name, ring in self._rings.items()]
+        both = {
+            name: ring.reshape(rows, 2, self.context_length, *ring.shape[2:])
+            for name, ring in self._rings.items()
+        }
+        self._states, self._timesteps = both["states"], both["timesteps"]
+        self._actions, self._returns = both["actions"], both.get("returns_to_go")
+        by_index = contract.action.kind == "discrete"
+        self._one_hot = by_index and self.arrays["actions"].ndim == 3
 
-    def push(
+    def stage(
         self,
+        place: int,
         states: np.ndarray,
         returns_to_go: float | np.ndarray,
         timesteps: int | np.ndarray,
         elapsed: int | np.ndarray,
-    ) -> None:
-        """Add a timestep to every row; its action, not known yet, is zero and never read."""
-        for array in self.arrays.values():
-            array[:, :-1] = array[:, 1:]
-        self.arrays["states"][:, -1] = states
-        self.arrays["actions"][:, -1] = 0
-        if "returns_to_go" in self.arrays:
-            self.arrays["returns_to_go"][:, -1, 0] = returns_to_go
-        self.arrays["timesteps"][:, -1] = timesteps
-        self.arrays["attention_mask"][:, -1] = 1
-        np.minimum(self.lengths + 1, self.context_length, out=self.lengths)
+        last_actions: np.ndarray,
+        last_timesteps: int | np.ndarray,
+    ) -> int:
+        """Fill the arrays with the windows that end in a new timestep; its place.
 
-    def set_last_actions(self, actions: np.ndarray) -> None:
-        """``actions`` is [rows, A], or [rows] indices, which become one-hot where inputs are."""
-        last = self.arrays["actions"][:, -1]
-        if actions.ndim < last.ndim:
-            last[:] = 0
-            last[np.arange(self.rows), actions] = 1
+        Its action, not known yet, is zero and never read. ``elapsed`` counts the steps of the
+        episode before it, and ``last_actions`` ([B, A], or [B] indices) belong to the one before.
+        Of a single row all but the states are plain numbers or [A].
+        """
+        context = self.context_length
+        new = (place + 1) % context
+        if self.rows > 1:
+            states, last_actions = states[:, None], last_actions[:, None]
+        self._states[:, :, new] = states
+        if self._one_hot:
+            self._actions[:, :, place] = (
+                np.arange(self._actions.shape[-1]) == last_actions[..., None]
+            )
         else:
-            last[:] = actions
+            self._actions[:, :, place] = last_actions
+        self._actions[:, :, new] = 0
+        if self.rows == 1:
+            self._timesteps[:, :, new] = timesteps
+            if self._returns is not None:
+                self._returns[:, :, new] = returns_to_go
+        else:
+            self._timesteps[:, :, new] = timesteps[:, None]
+            if self._returns is not None:
+                self._returns[:, :, new] = returns_to_go[:, None, None]
+        window = slice(new + 1, new + 1 + context)
+        for array, ring in self._pairs:
+            array[...] = ring[:, window]
+        if self.padded:
+            self._pad(elapsed)
+        return new
 
-    @property
-    def length(self) -> int:
-        """The number of timesteps that ``view`` hands out now."""
-        return self.context_length if self.padded else int(self.lengths[0])
+    def _pad(self, elapsed: int | np.ndarray) -> None:
+        """Hide the columns before the episodes of rows shorter than K."""
+        shortest = elapsed if self.rows == 1 else elapsed.min()
+        if shortest >= self.context_length - 1:
+            self._mask.fill(1)
+            return
+        padding = self.context_length - np.minimum(np.add(elapsed, 1), self.context_length)
+        hidden = self._columns < np.reshape(padding, (-1, 1))  # [B, K]
+        for array in self.arrays.values():
+            array[hidden] = 0
+        self._mask[:] = ~hidden
+
+    def length(self, elapsed: int | np.ndarray) -> int:
+        """The number of timesteps to hand out once so many were taken."""
+        return self.context_length if self.padded else min(elapsed, self.context_length)
+
+    def lengths(self, elapsed: np.ndarray) -> np.ndarray:
+        """Timesteps in the windows that answered last, once so many were taken, [B]."""
+        return np.minimum(elapsed, self.context_length)
+
+    def copy_from(self, other: "Window") -> None:
+        """Take over the past of a window of the same shape."""
+        for name, ring in self._rings.items():
+            np.copyto(ring, other._rings[name])
 
     def caches(self) -> dict[str, np.ndarray]:
         """Outputs that are inputs of the next step: none."""
         return {}
+
+    def empty(self, rows: np.ndarray) -> None:
+        """Clear the caches of some rows: there are none."""
 
     def view(self, length: int) -> dict[str, np.ndarray]:
         """The newest ``length`` timesteps, without a copy: contiguous for one row or length K."""
