@@ -5,6 +5,7 @@ from time import perf_counter_ns, sleep
 
 import numpy as np
 
+from dt_export import interrupts
 from dt_export.bench.side import Side
 from dt_export.bench.timing import Latency, latency
 from dt_export.errors import UsageError
@@ -70,7 +71,7 @@ def paced(side: Side, key: str, title: str, rate: float, seconds: float) -> Pace
             if side.runs is not None:
                 side.runs.clear()
     except KeyboardInterrupt:
-        if steps == 0:
+        if steps == 0 or not interrupts.take():
             raise
         interrupted = True
     elapsed = (perf_counter_ns() - start) * 1e-9
