@@ -74,7 +74,7 @@ def test_a_signal_at_any_moment(checkpoint_path, undisturbed, tmp_path, moment):
     wait_until_caught(process)
     time.sleep(delay)
     process.send_signal(number)
-    out, err = process.communicate(timeout=300)
+    _, err = process.communicate(timeout=300)
     left, what = files(tmp_path), f"{number.name} after {delay:.3f} of {seconds:.1f} s:\n{err}"
     print(f"{number.name} {delay:.3f} -> {process.returncode}, {len(left)} files")
     if process.returncode == 0:  # it was done already
