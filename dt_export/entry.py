@@ -8,7 +8,7 @@ from dt_export import interrupts
 def main() -> None:
     """The ``dt-export`` command."""
     try:
-        with interrupts.reported():
+        with interrupts.reported(leave=True):
             from dt_export import cli
 
             cli.main()

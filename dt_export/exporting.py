@@ -1,5 +1,6 @@
 """From a checkpoint to a file: trace, write, prove equal, and only then give it its name."""
 
+import os
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -167,6 +168,36 @@ def _check(checkpoint: Checkpoint, target: str, wanted: Options) -> None:
         raise UsageError(
             f"--static-length is {wanted.static_length}, expected at most K, which is {context}"
         )
+    if wanted.static_batch is not None:
+        _check_memory(checkpoint, graph, wanted.static_batch, wanted.static_length or context)
+
+
+def _check_memory(checkpoint: Checkpoint, graph: str, batch: int, context: int) -> None:
+    """Refuse a batch that this machine could not even trace.
+
+    Counted is what one layer holds at a time, which is a lower bound.
+    """
+    config = checkpoint.model.config
+    length = config.tokens_per_step * context
+    if graph == step.GRAPH:
+        floats = min(slots.DEFAULT, context) * length * 2 * config.hidden_size * config.n_layer
+    else:
+        floats = length * (4 * config.hidden_size + config.n_inner)
+        floats += config.n_head * length * length
+    needed, there = 4 * batch * floats, _memory()
+    if there is not None and needed > there:
+        raise UsageError(
+            f"--static-batch is {batch}: a batch of that size takes {needed / 2**30:.3g} GiB or "
+            f"more, and this machine has {there / 2**30:.3g} GiB of memory"
+        )
+
+
+def _memory() -> int | None:
+    """Bytes of memory in this machine; None where it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def _static(checkpoint: Checkpoint, wanted: Options) -> tuple[Checkpoint, dict[str, int]]:

@@ -95,12 +95,16 @@ def temporary_folder(folder: Path | None = None, prefix: str = "dt-export.") -> 
 
 
 @contextmanager
-def reported() -> Iterator[None]:
+def reported(leave: bool = False) -> Iterator[None]:
     """Around a command: a signal ends it with one line and exit code 128 + its number.
 
     A second one ends the process at once; temporary files are removed even then. Signals that the
     caller has ignored stay ignored. The handlers are gone when the body is left. Off the main
     thread, where no signals arrive, and inside another of these it does nothing.
+
+    Args:
+        leave: end an interrupted process here and now. Python would kill itself by the signal if
+            it had met it inside an ``exec``, whoever caught it later, and have no exit code.
     """
     if _state.watching or threading.current_thread() is not threading.main_thread():
         yield
@@ -126,8 +130,13 @@ def reported() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook, _state.watching = hook, False
-    if _state.received is not None:
-        raise SystemExit(128 + _state.received) from None
+    if _state.received is None:
+        return
+    if leave:
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stdout.flush()
+        os._exit(128 + _state.received)
+    raise SystemExit(128 + _state.received) from None
 
 
 def _on_signal(number: int, frame: Any) -> None:
