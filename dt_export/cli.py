@@ -30,6 +30,7 @@ app = typer.Typer(
 # What Typer raises for a flag that does not exist and the like; which package has the class depends
 # on its version.
 (WrongUsage,) = (c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+COMPLETION = "_DT_EXPORT_COMPLETE"  # in the environment while a shell completes a command
 BROKEN_PIPE = 141  # what shells make of SIGPIPE
 LARGEST_FLOAT = 3.4e38  # of float32, in which networks count
 MOST_THREADS = max(64, 4 * (os.cpu_count() or 1))
@@ -618,9 +619,13 @@ def _exit_code(args: list[str] | None) -> int:
         return _say(error, "failed", str(error), 1)
     except WrongUsage as error:
         return _say(error, "error", error.format_message(), 2, _how_to(error))
-    except BrokenPipeError:  # whoever read has seen enough
-        terminal.give_up()
-        return BROKEN_PIPE
+    except SystemExit as done:
+        # A broken pipe: Rich and Typer leave with 1 then, which means a failed check here.
+        if done.code != 1 or COMPLETION in os.environ:
+            raise
+        return _broken_pipe()
+    except BrokenPipeError:
+        return _broken_pipe()
     except OSError as error:
         names = [str(name) for name in (error.filename, error.filename2) if name is not None]
         what = ": ".join([*names, error.strerror or str(error) or type(error).__name__])
@@ -630,6 +635,12 @@ def _exit_code(args: list[str] | None) -> int:
             return code
         terminal.give_up()  # it was the output itself that could not be written
         return code
+
+
+def _broken_pipe() -> int:
+    """Whoever read has seen enough: nothing is to be said."""
+    terminal.give_up()
+    return BROKEN_PIPE
 
 
 def _say(error: Exception, kind: str, message: str, code: int, how_to: str = "") -> int:

@@ -49,9 +49,6 @@ class PlainConsole(Console):
                 segment = Segment(text, segment.style)
             yield segment
 
-    def on_broken_pipe(self) -> None:
-        raise  # it is called where the error was caught, and `main` knows what to do
-
 
 def console(stderr: bool = False, soft_wrap: bool = False) -> Console:
     """A console that leaves numbers and paths alone, and is wide enough when piped."""

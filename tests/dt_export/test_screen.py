@@ -90,11 +90,11 @@ def test_what_an_artifact_says_is_shown_literally(cli, policy_file, tmp_path):
         key = old.split(":")[0]
         assert old in entry.value
         entry.value = entry.value.replace(old, f'{key}: "[/a] :smile: \\u001b[31m"')
-    path = tmp_path / "[/a]\x1b[1m.onnx"
+    path = tmp_path / "[a]\x1b[1m.onnx"
     onnx.save(model, path)
     code, out, _ = cli("inspect", path)
     assert code == 0 and not controls(out)
-    assert out.count(r"[/a] :smile: \x1b[31m") == 2 and r"[/a]\x1b[1m.onnx" in out
+    assert out.count(r"[/a] :smile: \x1b[31m") == 2 and r"[a]\x1b[1m.onnx" in out
     code, out, err = cli("validate", path)
     assert code == 2 and not controls(out + err) and r"[/a] :smile: \x1b[31m" in err
 
@@ -174,8 +174,8 @@ def test_numbers_out_of_range_are_a_mistake(cli, policy_file, step_file, checkpo
     words = command.format(**places).split()
     code, out, err = cli(*words)
     assert code == 2 and "Traceback" not in out + err
-    option = [w for w in words if w.startswith("--") and w != "--env"][0]
-    assert option.lstrip("-") in err, err
+    options = [word for word in words if word.startswith("--") and word != "--env"]
+    assert any(option.lstrip("-") in err for option in options), err
 
 
 def test_threads_that_this_machine_has_are_allowed():
@@ -190,7 +190,7 @@ def run(*args, **options):
 def test_an_ascii_terminal(policy_file, tmp_path):
     path = tmp_path / "größe ±.onnx"
     path.write_bytes(policy_file.read_bytes())
-    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     done = run("inspect", path, stdout=subprocess.PIPE, env=environment)
     assert done.returncode == 0, done.stderr
     assert r"gr\xf6\xdfe +-.onnx" in done.stdout
@@ -216,21 +216,9 @@ def test_a_reader_that_has_seen_enough(command):
     assert done.returncode == 141 and done.stderr == ""
 
 
-def test_an_unreadable_file_is_one_message(cli, tmp_path, monkeypatch):
-    """Also for root, who may read everything but a folder in place of a file."""
-
-    def refuse(*_):
-        raise PermissionError(errno.EACCES, "Permission denied", "weights.pt")
-
-    monkeypatch.setattr("dt_export.checkpoints.load", refuse)
-    code, _, err = cli("onnx", "--model", tmp_path)
-    assert (code, err) == (2, "error: weights.pt: Permission denied\n")
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
 @pytest.mark.parametrize("command", ("inspect", "validate", "onnx"))
 def test_what_another_user_may_not_read(policy_file, command, tmp_path):
-    """As nobody, in a child that gave up root's rights after its imports."""
+    """In a child that gives up root's rights, if it has them, when it has imported everything."""
     folder = tmp_path / "closed"
     folder.mkdir()
     path = folder / "p.onnx"
@@ -238,20 +226,26 @@ def test_what_another_user_may_not_read(policy_file, command, tmp_path):
     path.chmod(0o000)
     program = f"""
 import os
-import dt_export.inspection, dt_export.validation.command, dt_export.exporting, dt_export.screen
 from dt_export.cli import main
-os.chdir("/")
-os.setegid(65534)
-os.seteuid(65534)
-main({["onnx", "--model", str(path)] if command == "onnx" else [command, str(path)]!r})
+arguments = {["onnx", "--model"] if command == "onnx" else [command]!r}
+try:
+    main([*arguments, "/no/such/file.onnx"])  # imports what nobody could not
+except SystemExit:
+    pass
+print("now", file=__import__("sys").stderr)
+if os.geteuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)
+main([*arguments, {str(path)!r}])
 """
     for mode in (0o755, 0o000):  # the file, and the folder
         folder.chmod(mode)
         done = subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, cwd=Path.cwd()
+            [sys.executable, "-c", program], capture_output=True, text=True, cwd="/"
         )
         assert done.returncode == 2, done.stderr
-        assert "Traceback" not in done.stderr and done.stderr.startswith("error: ")
+        message = done.stderr.split("now\n")[1]
+        assert message.startswith("error: ") and str(path) in message
 
 
 def test_a_bug_of_ours_shows_its_traceback(monkeypatch):
