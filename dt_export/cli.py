@@ -389,7 +389,7 @@ def validate(
     console.print(screen.parity_table(report))
     console.print(screen.verdict(report))
     if to is not None:
-        command.write_json(report, to)
+        command.write_json(report, to.path, inputs=to.inputs, force=force)
     if not report.passed:
         raise CheckError(f"{artifact} is not equal to {checkpoint.source.model}")
 
@@ -535,7 +535,7 @@ def bench(
     if to_plot is not None:
         from dt_export.bench.plot import check, write_plot
 
-        check(to_plot)
+        check(to_plot.path, inputs, force)
 
     def on_model(path: Path) -> None:
         for output in outputs:
@@ -551,9 +551,9 @@ def bench(
         )  # fmt: skip
     console.print(table.report(report))
     if to is not None:
-        write_json(report, to)
+        write_json(report, to.path, inputs=inputs, force=force)
     if to_plot is not None:
-        write_plot(report, to_plot)
+        write_plot(report, to_plot.path, inputs=inputs, force=force)
 
 
 @app.command()

@@ -1,12 +1,14 @@
 """The sweep as a picture: latency by window length and by hidden size, both axes logarithmic."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 from dt_export.bench.report import Report
 from dt_export.bench.sweep import Point
 from dt_export.errors import UsageError
+from dt_export.ours import is_plot
 from dt_export.writing import Output, atomic
 
 SUFFIXES = (".svg", ".png")
@@ -30,31 +32,34 @@ DOTS = 160  # an inch, in a PNG
 LEAST_GAP = 0.052  # between two labels, as a part of the axis
 
 
-def check(output: Output) -> None:
+def check(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
     """Ask before minutes of measuring whether the picture can be made.
 
     Raises:
-        UsageError: another suffix than .svg and .png, no such folder, or no matplotlib.
+        UsageError: another suffix than .svg and .png, no such folder, no matplotlib, or the file is
+            one of ``inputs``, or it exists, is no picture of ours and there is no ``force``.
     """
-    if output.path.suffix not in SUFFIXES:
-        expected = " or ".join(SUFFIXES)
-        raise UsageError(f"--plot {output.path}: expected a file ending in {expected}")
-    output.check()
+    if path.suffix not in SUFFIXES:
+        raise UsageError(f"--plot {path}: expected a file ending in {' or '.join(SUFFIXES)}")
+    Output(path, "--plot", is_plot, tuple(inputs), force).check()
     if find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib: `pip install 'dt-export[report]'`")
 
 
-def write_plot(report: Report, output: Output) -> None:
+def write_plot(
+    report: Report, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
+) -> None:
     """Draw a report's sweep into an .svg or .png file; the same report gives the same bytes.
 
     Raises:
         UsageError: as ``check``, or the report has no sweep.
     """
-    check(output)
+    inputs = tuple(inputs)
+    check(path, inputs, force)
     if not any(point.step for point in report.sweep):
         raise UsageError("--plot draws a sweep, and this report has none: add --sweep")
-    with atomic(output) as temporary:
-        temporary.write_bytes(_drawn(report, output.path.suffix))
+    with atomic(Output(path, "--plot", is_plot, inputs, force)) as temporary:
+        temporary.write_bytes(_drawn(report, path.suffix))
 
 
 def _drawn(report: Report, suffix: str) -> bytes:

@@ -1,8 +1,9 @@
 """The whole result, as dataclasses and as JSON. Names say the unit; latencies are microseconds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from dt_export.bench.cold import Cold
@@ -12,7 +13,7 @@ from dt_export.bench.paced import Paced
 from dt_export.bench.sweep import Point
 from dt_export.bench.timing import Latency
 from dt_export.errors import UsageError
-from dt_export.ours import PRODUCER
+from dt_export.ours import PRODUCER, is_report
 from dt_export.writing import Output, atomic
 
 FORMAT = "1.0"
@@ -88,13 +89,16 @@ class Report:
             raise UsageError(f"this is no report of `dt-export bench --json`: {error}") from None
 
 
-def write_json(report: Report, output: Output) -> None:
+def write_json(
+    report: Report, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
+) -> None:
     """Write a report, all of it or nothing.
 
     Raises:
-        UsageError: the file may not or cannot be written.
+        UsageError: the file is one of ``inputs``, or exists, is no report of ours and there is no
+            ``force``, or it cannot be written.
     """
-    with atomic(output) as temporary:
+    with atomic(Output(path, "--json", is_report, tuple(inputs), force)) as temporary:
         temporary.write_text(report.to_json(), encoding="utf-8")
 
 

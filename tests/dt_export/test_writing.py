@@ -198,8 +198,8 @@ def test_a_folder_that_vanishes_meanwhile_is_one_message(cli, tmp_path, policy_f
     folder = tmp_path / "gone"
     folder.mkdir()
 
-    def write(report, output):
-        with atomic(output) as temporary:
+    def write(report, path, **options):
+        with atomic(Output(path, "--json", is_report)) as temporary:
             shutil.rmtree(folder)
             temporary.write_text("{}")
 
