@@ -1,7 +1,8 @@
 """From a checkpoint to a file: trace, write, prove equal, and only then give it its name."""
 
-import tempfile
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -9,14 +10,16 @@ from typing import Any
 
 from dt_runtime import Contract, slots
 
-from dt_export import graphs, step, validation
+from dt_export import graphs, interrupts, step, validation
 from dt_export.backbone import GRAPH, Backbone
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import CheckError, UsageError
+from dt_export.ours import is_artifact, is_listing
+from dt_export.running import make_environment
 from dt_export.targets import TARGETS, Artifact, Opened, onnx, ort
 from dt_export.targets.artifact import contract_of
 from dt_export.validation import Report, closed_loop
-from dt_export.writing import atomic
+from dt_export.writing import Output, atomic, files_at
 
 
 class ValidationFailedError(CheckError):
@@ -46,7 +49,8 @@ class Options:
     environments at once, and timesteps of every window (shorter ones are padded on the left). A
     step graph has ``static_length`` as its context length, and with ``static_batch`` its default
     number of slots. ``episodes`` are played by fp16 and int8 against fp32 where the environment is
-    known and installed; 0 for none.
+    known and installed; 0 for none. ``environment`` is the one that the user names. Without it, it
+    is the checkpoint's, of which no module is imported: a file may name any.
     """
 
     graph: str = "policy"
@@ -59,6 +63,7 @@ class Options:
     static_length: int | None = None
     validate: bool = True
     episodes: int = closed_loop.EPISODES
+    environment: str | None = None
 
 
 def export(
@@ -67,6 +72,8 @@ def export(
     path: Path | None = None,
     *,
     on_case: Callable[[int, int], None] | None = None,
+    force: bool = False,
+    inputs: Iterable[Path] = (),
     **options: Any,
 ) -> tuple[Artifact, Report | None]:
     """Export a checkpoint.
@@ -78,11 +85,15 @@ def export(
         path: where to; without it, ``<name>.onnx`` in this folder, graph and precision in its name
             where they are not the usual ones.
         on_case: called with (done, in all) while it validates.
+        force: replace a file that dt-export did not write. The checkpoint's own never is.
+        inputs: further files that are not to be replaced.
         options: the fields of ``Options``.
 
     Raises:
-        UsageError: a graph, output, opset, size or folder that does not exist.
+        UsageError: a graph, output, opset, size or folder that does not exist, or a path that may
+            not be written.
         ValidationFailedError: not equal; no file is left behind.
+        CheckError: the episodes of a smaller precision could not be played to their end.
     """
     wanted = Options(**options)
     _check(checkpoint, target, wanted)
@@ -91,8 +102,12 @@ def export(
     path = path or default_path(checkpoint, suffix, wanted.graph, wanted.precision)
     if path.suffix != suffix:
         raise UsageError(f"--output {path}: expected a file ending in {suffix}")
+    given = (*files_at(checkpoint.path), *inputs)
+    output = Output(path, "--output", is_artifact, given, force)
+    if wanted.format == "ort":
+        replace(output, path=ort.list_path(path), ours=is_listing).check()
     checkpoint, sizes = _static(checkpoint, wanted)
-    with atomic(path, "--output", writer.SUFFIX) as temporary:
+    with atomic(output, writer.SUFFIX) as temporary:
         traced, contract = _trace(checkpoint, target, wanted, sizes, wanted.precision)
         writer.write(traced, contract, temporary)
         report = None
@@ -107,7 +122,7 @@ def export(
             contract = replace(contract, validation=report.validation())
             writer.write(traced, contract, temporary)
         if wanted.format == "ort":
-            ort.convert(temporary, path)
+            ort.convert(temporary, path, force=force, inputs=given)
             temporary.unlink()
     beside = ort.list_path(path) if wanted.format == "ort" else None
     return Artifact(path, contract, path.stat().st_size, beside), report
@@ -117,8 +132,8 @@ def _opened(written: Path, wanted: Options, writer: ModuleType) -> Opened:
     """What is to be validated: the file itself, or what it becomes in ORT format."""
     if wanted.format == "onnx":
         return writer.read(written)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"validated{ort.SUFFIX}"
+    with interrupts.temporary_folder() as folder:
+        path = folder / f"validated{ort.SUFFIX}"
         ort.save(written, path)
         return onnx.read(path)
 
@@ -153,6 +168,36 @@ def _check(checkpoint: Checkpoint, target: str, wanted: Options) -> None:
         raise UsageError(
             f"--static-length is {wanted.static_length}, expected at most K, which is {context}"
         )
+    if wanted.static_batch is not None:
+        _check_memory(checkpoint, graph, wanted.static_batch, wanted.static_length or context)
+
+
+def _check_memory(checkpoint: Checkpoint, graph: str, batch: int, context: int) -> None:
+    """Refuse a batch that this machine could not even trace.
+
+    Counted is what one layer holds at a time, which is a lower bound.
+    """
+    config = checkpoint.model.config
+    length = config.tokens_per_step * context
+    if graph == step.GRAPH:
+        floats = min(slots.DEFAULT, context) * length * 2 * config.hidden_size * config.n_layer
+    else:
+        floats = length * (4 * config.hidden_size + config.n_inner)
+        floats += config.n_head * length * length
+    needed, there = 4 * batch * floats, _memory()
+    if there is not None and needed > there:
+        raise UsageError(
+            f"--static-batch is {batch}: a batch of that size takes {needed / 2**30:.3g} GiB or "
+            f"more, and this machine has {there / 2**30:.3g} GiB of memory"
+        )
+
+
+def _memory() -> int | None:
+    """Bytes of memory in this machine; None where it does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
 
 
 def _static(checkpoint: Checkpoint, wanted: Options) -> tuple[Checkpoint, dict[str, int]]:
@@ -191,7 +236,7 @@ def _play(
     on_case: Callable[[int, int], None] | None,
 ) -> Report:
     """The report with the returns of both precisions, or with why there are none."""
-    environment = checkpoint.facts.environment
+    environment = wanted.environment or checkpoint.facts.environment
     if environment is None or not checkpoint.facts.target_returns:
         what = "environment" if environment is None else "target return"
         return replace(
@@ -199,15 +244,16 @@ def _play(
         )
     if opened.contract.inputs[0].shape[0] not in (graphs.BATCH, step.ROWS, 1):
         return replace(report, not_played="the file has a batch of its own")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"fp32{onnx.SUFFIX}"
+    try:
+        env = make_environment(wanted.environment, environment)
+    except UsageError as error:
+        return replace(report, not_played=str(error))
+    with closing(env), interrupts.temporary_folder() as folder:
+        path = folder / f"fp32{onnx.SUFFIX}"
         onnx.write(*_trace(checkpoint, "onnx", wanted, sizes, "fp32"), path)
-        try:
-            played = closed_loop.compare(
-                opened.engine, onnx.read(path).engine, environment, None, wanted.episodes, on_case
-            )
-        except (UsageError, ValueError) as error:
-            return replace(report, not_played=str(error))
+        played = closed_loop.compare(
+            opened.engine, onnx.read(path).engine, env, environment, None, wanted.episodes, on_case
+        )
     return replace(report, closed_loop=played)
 
 

@@ -5,35 +5,48 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dt_runtime import Contract, ContractError, Episode, Policy, rollout
+from dt_runtime import Episode, OnnxEngine, Policy, rollout
 
 from dt_export.errors import UsageError
+from dt_export.opening import opening
 
 
 def open_policy(
-    path: Path, provider: str = "cpu", threads: int = 1, slots: str | None = None
+    path: Path, provider: str = "cpu", threads: int = 1, slots: int | str | None = None
 ) -> Policy:
-    """A policy, its errors turned into usage errors; ``slots`` as on a command line."""
-    count = int(slots) if slots is not None and slots.isdigit() else slots
+    """A policy, its errors turned into usage errors."""
     if path.suffix not in (".onnx", ".ort"):
         raise UsageError(
             f"{path}: `run` takes an .onnx or .ort artifact; make one with `dt-export onnx`"
         )
+    with opening(path, provider):
+        engine = OnnxEngine(path, provider, threads)
     try:
-        return Policy(path, provider=provider, threads=threads, slots=count)
-    except (ContractError, FileNotFoundError, ValueError, RuntimeError, ImportError) as error:
-        raise UsageError(str(error)) from None
+        return Policy(engine, slots=slots)
+    except ValueError as error:  # of the graph and of the number of slots
+        raise UsageError(f"{path}: {error}") from None
 
 
-def make_environment(name: str | None, contract: Contract) -> Any:
-    """A Gymnasium environment by name, or the one that the contract names.
+def make_environment(typed: str | None, stated: str | None = None) -> Any:
+    """A Gymnasium environment by name.
+
+    Args:
+        typed: the name that the user typed. Of ``module:Name-v0`` the module is imported.
+        stated: the name that stands in a file, for want of another. What a file names is never
+            imported, for its module may do anything.
 
     Raises:
-        UsageError: gymnasium is missing, the name is unknown, or neither says which.
+        UsageError: gymnasium is missing, the name is unknown or that of a module in a file, the
+            environment cannot be made, or neither says which.
     """
-    name = name or contract.environment
+    name = typed or stated
     if name is None:
         raise UsageError("--env is missing, and the contract names no environment")
+    if typed is None and ":" in name:
+        raise UsageError(
+            f"the environment {name} stands in a file and would import the module "
+            f"{name.partition(':')[0]}: if you trust that module, name it yourself with --env"
+        )
     try:
         import gymnasium
     except ImportError:
@@ -50,6 +63,8 @@ def make_environment(name: str | None, contract: Contract) -> Any:
         raise UsageError(
             f"--env {name} needs more than is installed ({error}): `pip install 'dt-export[gym]'`"
         ) from None
+    except Exception as error:  # its own code, or arguments that it would need
+        raise UsageError(f"--env {name} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def run(

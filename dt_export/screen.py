@@ -22,6 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from dt_export import interrupts
+
 if TYPE_CHECKING:  # for the commands that need no PyTorch
     from dt_runtime import Contract, Episode
     from dt_runtime.contract import Validation
@@ -116,18 +118,26 @@ def _equality(report: Report) -> Text:
 
 
 def exported(
-    artifact: Artifact, report: Report | None, model: str, flags: str = ""
+    artifact: Artifact,
+    report: Report | None,
+    model: str,
+    flags: str = "",
+    environment: str | None = None,
 ) -> RenderableType:
-    """What was written and the exact next commands; ``flags`` are those that describe the model."""
+    """What was written and the exact next commands.
+
+    ``flags`` are those that describe the model, ``environment`` is the one that the user named.
+    """
     path, contract = artifact.path, artifact.contract
     lines = [Text.assemble("wrote ", (str(path), "bold"), f"  {_size(artifact.size)}")]
     if artifact.beside is not None:
         lines.append(Text(f"and {artifact.beside}, the operators that a minimal build needs"))
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
-    validate = f"dt-export validate {path} --model {shlex.quote(model)} {flags}".rstrip()
-    commands = [validate, f"dt-export inspect {path}"]
+    file = _word(str(path))
+    validate = f"dt-export validate {file} --model {_word(model)} {flags}".rstrip()
+    commands = [validate, f"dt-export inspect {file}"]
     if contract.producer.get("target") == "onnx" and contract.graph != "backbone":
-        commands.insert(0, f"dt-export run {path} --env {contract.environment or 'ENV'}")
+        commands.insert(0, f"dt-export run {file} --env {_env(contract, environment)}")
     lines.append(Text("next:"))
     lines += [
         Text(f"  {command}", style="cyan", overflow="ignore", no_wrap=True) for command in commands
@@ -135,7 +145,23 @@ def exported(
     return Group(*lines)
 
 
-def contract_tables(contract: Contract, path: Path, operators: Counter[str]) -> RenderableType:
+def _word(text: str) -> str:
+    """A path or name as a shell must be given it: neither expanded nor taken for a flag."""
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
+
+
+def _env(contract: Contract, named: str | None) -> str:
+    """What to type after --env: never a module that only a file names, for it would be imported."""
+    known = contract.environment
+    if known is None or (":" in known and known != named):
+        return "ENV"
+    return _word(known)
+
+
+def contract_tables(
+    contract: Contract, path: Path, operators: Counter[str], note: str = ""
+) -> RenderableType:
+    """Everything that an artifact says of itself, with a note on how operators were counted."""
     state, action, validation = contract.state, contract.action, contract.validation
     facts = _table("", "", title=f"{path}  {_size(path.stat().st_size)}")
     facts.show_header = False
@@ -174,7 +200,11 @@ def contract_tables(contract: Contract, path: Path, operators: Counter[str]) -> 
             parts += [Text(), _components(title, spec.names, columns)]
     parts += [
         Text(),
-        Text("operators: " + ", ".join(f"{n} {k}" for k, n in operators.most_common())),
+        Text(
+            "operators: "
+            + ", ".join(f"{n} {k}" for k, n in operators.most_common())
+            + (f" ({note})" if note else "")
+        ),
     ]
     return Group(*parts)
 
@@ -250,24 +280,31 @@ def doctor_table(rows: list[tuple[str, str, str]]) -> RenderableType:
 def progress(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
     """A bar that waits while a graph is traced and counts cases while it is validated."""
     with Progress(
-        SpinnerColumn(), TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
+        SpinnerColumn(), TextColumn(what, markup=False), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def on_case(done: int, total: int) -> None:
+            interrupts.check()  # in case that it was swallowed
+            bar.update(task, completed=done, total=total)
+
+        yield on_case
 
 
 @contextmanager
 def steps(episodes: int, console: Console) -> Iterator[Callable[[int, int, float], None]]:
     """A bar over episodes that shows the running one's steps and return."""
     with Progress(
-        TextColumn("episode"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[now]}"),
-        TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal,
+        TextColumn("episode"), MofNCompleteColumn(), BarColumn(),
+        TextColumn("{task.fields[now]}", markup=False), TimeElapsedColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("episodes", total=episodes, now="")
 
         def on_step(episode: int, length: int, total: float) -> None:
             if length % 20 == 0:
+                interrupts.check()
                 bar.update(task, completed=episode, now=f"step {length}, return {total:.0f}")
 
         yield on_step
@@ -279,13 +316,3 @@ def _count(number: int, noun: str) -> str:
 
 def _size(size: int) -> str:
     return f"{size / 1e6:.2f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
-
-
-def console(stderr: bool = False) -> Console:
-    """A console that leaves numbers and paths alone, and is wide enough when piped."""
-    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return (
-        made
-        if made.is_terminal
-        else Console(stderr=stderr, highlight=False, width=max(made.width, 120))
-    )

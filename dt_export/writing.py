@@ -1,50 +1,160 @@
-"""Files appear whole or not at all: written beside their place, then renamed."""
+"""Where commands write: never on what they read, and on no file that is not theirs, unasked.
+
+Files appear whole or not at all: written beside their place, then renamed.
+"""
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+from dt_export import interrupts
 from dt_export.errors import UsageError
+from dt_export.ours import OURS
+
+# What loaders read beside a file with weights.
+BESIDE = (
+    "config.json",
+    "config.yaml",
+    "params.json",
+    "policy.json",
+    "state_mean.npy",
+    "state_std.npy",
+)
+SYSTEM = (Path("/dev"), Path("/proc"), Path("/sys"))  # what has a name there is no file of a user
+MEMORY = Path("/dev/shm")  # but here it is
 
 
-@contextmanager
-def atomic(path: Path, flag: str, suffix: str | None = None) -> Iterator[Path]:
-    """A temporary file beside ``path`` that becomes ``path`` if all goes well, else vanishes.
+@dataclass(frozen=True)
+class Output:
+    """A file that a command is to write.
 
     Args:
         flag: the command line's name for the path, for messages.
+        ours: whether a file is an earlier output of this kind, which may be replaced.
+        inputs: files that the command reads; these are never replaced.
+        force: replace a file that is not ours.
+    """
+
+    path: Path
+    flag: str
+    ours: Callable[[Path], bool]
+    inputs: tuple[Path, ...] = ()
+    force: bool = False
+
+    def check(self) -> None:
+        """Ask whether the file may be written: worth it before minutes of work.
+
+        Raises:
+            UsageError: it is a folder or a device, its folder does not exist or cannot be written
+                to, it is one of the inputs, or it exists and is not ours.
+        """
+        path, what = self.path, f"{self.flag} {self.path}"
+        if path.is_dir():
+            raise UsageError(f"{what} is a folder, expected a file")
+        if not path.parent.is_dir():
+            raise UsageError(f"{what}: the folder {path.parent} does not exist")
+        folder = path.parent.resolve()
+        system = any(folder.is_relative_to(place) for place in SYSTEM)
+        if system and not folder.is_relative_to(MEMORY):
+            raise UsageError(f"{what} is a device, expected a file")
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"{what}: cannot write there: permission denied")
+        for given in self.inputs:
+            if _same(path, given):
+                also = "" if given == path else f", the same file as {given}"
+                raise UsageError(
+                    f"{what} is what this command reads{also}: choose another name with {self.flag}"
+                )
+        if not os.path.lexists(path):
+            return
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{what} is a device or a pipe, expected a file")
+        if not self.force and not self.ours(path):
+            raise UsageError(
+                f"{what} exists, and dt-export did not write it: choose another name with "
+                f"{self.flag}, or replace it with --force"
+            )
+
+
+@contextmanager
+def atomic(output: Output, suffix: str | None = None) -> Iterator[Path]:
+    """A temporary file beside the output's path that becomes it if all goes well, else vanishes.
+
+    Args:
         suffix: of the temporary file, where it differs from the path's. Where the file is gone at
-            the end, something else has made ``path`` of it.
+            the end, something else has made the output of it.
 
     Raises:
-        UsageError: it cannot be written there.
+        UsageError: it may not or cannot be written there.
+        OSError: the disk is full, or the folder is gone.
     """
-    check_place(path, flag)
-    try:
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=suffix or path.suffix, dir=path.parent
-        )
-    except OSError as error:
-        raise UsageError(f"{flag} {path}: cannot write there: {error.strerror}") from None
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    output.check()
+    path = output.path
+    with _naming(output), interrupts.temporary_file(
+        path.parent, f".{path.stem}.", suffix or path.suffix
+    ) as temporary:  # fmt: skip
         yield temporary
-        if not temporary.exists():
-            return
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files for the owner alone
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.exists():
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
+            rename(temporary, output)
 
 
-def check_place(path: Path, flag: str) -> None:
-    """Raise UsageError unless ``path`` can be a file: worth asking before minutes of work."""
+def rename(finished: Path, output: Output) -> None:
+    """Give a finished file its name, unless something else took it meanwhile or Ctrl-C came."""
+    interrupts.check()
+    output.check()
+    with interrupts.held():
+        finished.replace(output.path)
+
+
+def distinct(outputs: Iterable[Output]) -> None:
+    """Raise UsageError if two outputs of a command are the same file."""
+    seen: list[Output] = []
+    for output in outputs:
+        for other in seen:
+            if _same(output.path, other.path) or _place(output.path) == _place(other.path):
+                raise UsageError(
+                    f"{output.flag} {output.path} and {other.flag} {other.path} are the same file"
+                )
+        seen.append(output)
+
+
+def files_at(path: Path) -> tuple[Path, ...]:
+    """The files that are read where a checkpoint at ``path`` is: none of these may be written.
+
+    Of a folder all that are directly in it, save what dt-export wrote there itself.
+    """
     if path.is_dir():
-        raise UsageError(f"{flag} {path} is a folder, expected a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"{flag} {path}: the folder {path.parent} does not exist")
+        return tuple(p for p in path.iterdir() if p.is_file() and not any(o(p) for o in OURS))
+    return (path, *(path.parent / name for name in BESIDE))
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether both are one file, by whatever names."""
+    with suppress(OSError):
+        return path.samefile(other)
+    return False
+
+
+def _place(path: Path) -> Path:
+    return path.parent.resolve() / path.name
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+@contextmanager
+def _naming(output: Output) -> Iterator[None]:
+    """Errors of the system name the output, also where it was a full disk that has no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(output.path)
+        raise

@@ -80,7 +80,7 @@ import numpy as np
 import onnxruntime as ort
 options = ort.SessionOptions()
 options.intra_op_num_threads = given["threads"]
-options.log_severity_level = 3
+options.log_severity_level = 4
 session = ort.InferenceSession(given["path"], options, providers=["CPUExecutionProvider"])
 types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
 inputs = {

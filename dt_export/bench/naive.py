@@ -69,7 +69,7 @@ def _bound(path: Path, arrays: dict[str, np.ndarray], threads: int) -> Callable[
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it logs below that, it raises too
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     inputs = {spec.name: arrays[spec.name] for spec in session.get_inputs()}
     names = [spec.name for spec in session.get_outputs()]

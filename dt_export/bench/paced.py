@@ -5,12 +5,14 @@ from time import perf_counter_ns, sleep
 
 import numpy as np
 
+from dt_export import interrupts
 from dt_export.bench.side import Side
 from dt_export.bench.timing import Latency, latency
 from dt_export.errors import UsageError
 
 SPIN_NS = 300_000  # a sleep ends late by less than that, most of the time
 SECOND = 1_000_000_000
+MOST_PERIODS = 50_000_000  # 800 MB of figures
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def paced(side: Side, key: str, title: str, rate: float, seconds: float) -> Pace
             if side.runs is not None:
                 side.runs.clear()
     except KeyboardInterrupt:
-        if steps == 0:
+        if steps == 0 or not interrupts.take():
             raise
         interrupted = True
     elapsed = (perf_counter_ns() - start) * 1e-9
@@ -96,6 +98,11 @@ def _periods(rate: float, seconds: float) -> int:
     if not 0 < seconds < np.inf:
         raise UsageError(f"--seconds is {seconds:g}, expected a number above 0")
     periods = round(rate * seconds)
+    if periods > MOST_PERIODS:
+        raise UsageError(
+            f"--rate {rate:g} for --seconds {seconds:g} is {periods} steps, and at most "
+            f"{MOST_PERIODS} are kept: lower either"
+        )
     if periods < 1:
         raise UsageError(f"--rate {rate:g} for --seconds {seconds:g} is not one step: raise either")
     return periods

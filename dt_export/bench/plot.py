@@ -1,16 +1,18 @@
 """The sweep as a picture: latency by window length and by hidden size, both axes logarithmic."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from dt_export.bench.report import Report
 from dt_export.bench.sweep import Point
 from dt_export.errors import UsageError
-from dt_export.writing import atomic, check_place
+from dt_export.ours import is_plot
+from dt_export.writing import Output, atomic
 
 SUFFIXES = (".svg", ".png")
+MAKER = "dt-export"  # in the picture's metadata, by which an earlier one is known
 # Okabe and Ito: told apart by the colour-blind, and each with a mark of its own.
 STYLES = (
     ("#000000", "o"),
@@ -30,29 +32,33 @@ DOTS = 160  # an inch, in a PNG
 LEAST_GAP = 0.052  # between two labels, as a part of the axis
 
 
-def check(path: Path) -> None:
+def check(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
     """Ask before minutes of measuring whether the picture can be made.
 
     Raises:
-        UsageError: another suffix than .svg and .png, no such folder, or no matplotlib.
+        UsageError: another suffix than .svg and .png, no such folder, no matplotlib, or the file is
+            one of ``inputs``, or it exists, is no picture of ours and there is no ``force``.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"--plot {path}: expected a file ending in {' or '.join(SUFFIXES)}")
-    check_place(path, "--plot")
+    Output(path, "--plot", is_plot, tuple(inputs), force).check()
     if find_spec("matplotlib") is None:
         raise UsageError("--plot needs matplotlib: `pip install 'dt-export[report]'`")
 
 
-def write_plot(report: Report, path: Path) -> None:
+def write_plot(
+    report: Report, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
+) -> None:
     """Draw a report's sweep into an .svg or .png file; the same report gives the same bytes.
 
     Raises:
         UsageError: as ``check``, or the report has no sweep.
     """
-    check(path)
+    inputs = tuple(inputs)
+    check(path, inputs, force)
     if not any(point.step for point in report.sweep):
         raise UsageError("--plot draws a sweep, and this report has none: add --sweep")
-    with atomic(path, "--plot") as temporary:
+    with atomic(Output(path, "--plot", is_plot, inputs, force)) as temporary:
         temporary.write_bytes(_drawn(report, path.suffix))
 
 
@@ -86,7 +92,7 @@ def _drawn(report: Report, suffix: str) -> bytes:
         for ax, (axis, _, _) in zip(axes, panels, strict=True):
             _label(ax, [p for p in report.sweep if p.axis == axis and p.step], titles)
         buffer = io.BytesIO()
-        metadata = {"Date": None} if suffix == ".svg" else {"Software": None}
+        metadata = {"Date": None, "Title": MAKER} if suffix == ".svg" else {"Software": MAKER}
         figure.savefig(buffer, format=suffix[1:], metadata=metadata)
     return buffer.getvalue()
 

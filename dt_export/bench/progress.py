@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from dt_export import interrupts
+
 
 @contextmanager
 def showing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
@@ -15,12 +17,13 @@ def showing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
     interpreter away from a side in the middle of a step.
     """
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(),
         console=console, transient=True, auto_refresh=False, disable=not console.is_terminal,
     ) as bar:  # fmt: skip
         task = bar.add_task("", total=None)
 
         def on_progress(what: str, done: int, total: int) -> None:
+            interrupts.check()  # in case that it was swallowed
             bar.update(task, description=what, completed=done, total=total or None)
             bar.refresh()
 

@@ -1,7 +1,7 @@
 """The whole result, as dataclasses and as JSON. Names say the unit; latencies are microseconds."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from dt_export.bench.paced import Paced
 from dt_export.bench.sweep import Point
 from dt_export.bench.timing import Latency
 from dt_export.errors import UsageError
-from dt_export.writing import atomic
+from dt_export.ours import PRODUCER, is_report
+from dt_export.writing import Output, atomic
 
 FORMAT = "1.0"
 
@@ -71,7 +72,7 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        document = {"format": FORMAT, **asdict(self)}
+        document = {"producer": PRODUCER, "format": FORMAT, **asdict(self)}
         return json.dumps(document, indent=1, allow_nan=False) + "\n"
 
     @classmethod
@@ -88,20 +89,23 @@ class Report:
             raise UsageError(f"this is no report of `dt-export bench --json`: {error}") from None
 
 
-def write_json(report: Report, path: Path) -> None:
+def write_json(
+    report: Report, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
+) -> None:
     """Write a report, all of it or nothing.
 
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file is one of ``inputs``, or exists, is no report of ours and there is no
+            ``force``, or it cannot be written.
     """
-    with atomic(path, "--json") as temporary:
+    with atomic(Output(path, "--json", is_report, tuple(inputs), force)) as temporary:
         temporary.write_text(report.to_json(), encoding="utf-8")
 
 
 def _report(document: Mapping[str, Any]) -> Report:
     if str(document["format"]).split(".")[0] != FORMAT.split(".")[0]:
         raise ValueError(f"format is {document['format']!r}, expected {FORMAT!r}")
-    known = {key: value for key, value in document.items() if key != "format"}
+    known = {key: value for key, value in document.items() if key not in ("format", "producer")}
     model = dict(document["model"])
     known["model"] = Model(**model | {"state_shape": tuple(model["state_shape"])})
     known["machine"] = Machine(**document["machine"])

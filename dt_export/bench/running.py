@@ -1,6 +1,5 @@
 """``dt-export bench`` as a function: make the sides, measure them in turn, report."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from dt_runtime import Contract
 
-from dt_export import checkpoints
+from dt_export import checkpoints, interrupts
 from dt_export.backbone import GRAPH as BACKBONE
 from dt_export.bench import catalogue, made_up
 from dt_export.bench.artifacts import onnx_file
@@ -30,7 +29,7 @@ from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
 from dt_export.quiet import quietly
-from dt_export.targets import open_artifact
+from dt_export.targets import read_contract
 from dt_export.validation import command
 
 Progress = Callable[[str, int, int], None]
@@ -67,6 +66,7 @@ def bench(
     rate: float | None = None,
     seconds: float = 10.0,
     on_progress: Progress | None = None,
+    on_model: Callable[[Path], None] | None = None,
 ) -> Report:
     """Measure one control step of a model every way it can be had.
 
@@ -88,6 +88,7 @@ def bench(
         sweep: measure over window length, hidden size and batch, on made-up checkpoints.
         rate: run every artifact's ``Policy.act`` that many times a second, for ``seconds``.
         on_progress: called with (what is done now, done, of how many; 0 if not known).
+        on_model: called with the checkpoint's place on this disk before anything is measured.
 
     Raises:
         UsageError: a model or artifact that cannot be read, a side that does not exist, or a
@@ -106,9 +107,11 @@ def bench(
     notes: list[str] = []
     artifacts = tuple(dict.fromkeys(Path(path) for path in artifacts))
     checkpoint = _checkpoint(model, artifacts, overrides, notes)
+    if on_model is not None:
+        on_model(checkpoint.path)
 
-    with tempfile.TemporaryDirectory() as name, _threads(threads), quietly():
-        exports = Exports(Path(name), lambda file: say(f"exporting {file}", 0, 0))
+    with interrupts.temporary_folder() as folder, _threads(threads), quietly():
+        exports = Exports(folder, lambda file: say(f"exporting {file}", 0, 0))
         setting = Setting(checkpoint, exports, batch, threads, overrides)
         candidates = [*_made(entries, setting, say), *_opened(artifacts, setting)]
         results, rates, baseline = _measured(candidates, setting, steps, primed, say, notes)
@@ -158,7 +161,7 @@ def _checkpoint(
     """The model to measure; beside artifacts with the context length of the first."""
     if not artifacts:
         return checkpoints.load(model or DEFAULT_MODEL, overrides)
-    contracts = {path: open_artifact(path).contract for path in artifacts}
+    contracts = {path: read_contract(path) for path in artifacts}
     first, contract = next(iter(contracts.items()))
     if contract.graph == BACKBONE:
         raise UsageError(f"{first} is a backbone, and bench takes policies, sequences and steps")
@@ -188,7 +191,7 @@ def _opened(artifacts: Sequence[Path], setting: Setting) -> Iterator[_Candidate]
     """A candidate for each artifact, and for each number of slots of a step."""
     alone = len({path.name for path in artifacts}) == len(artifacts)
     for path in artifacts:
-        contract = open_artifact(path).contract
+        contract = read_contract(path)
         for slots in STEP_SLOTS if contract.graph == "step" else (None,):
             suffix = "" if slots is None else f", {slots} slot{'s' * (slots > 1)}"
             side = why = None

@@ -1,15 +1,14 @@
 """Latency over window length, hidden size and batch, one of them at a time."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dt_export.bench.catalogue import SWEPT, chosen, make, reason
 from dt_export.bench.made_up import Sizes, made_up
 from dt_export.bench.side import Exports, Setting, Side
 from dt_export.bench.timing import Latency, Samples, interleave, latency
 from dt_export.checkpoints import Checkpoint
+from dt_export.interrupts import temporary_folder
 from dt_export.quiet import quietly
 
 AXES: Mapping[str, tuple[int, ...]] = {
@@ -100,8 +99,7 @@ def _weights(
     """One checkpoint and its exports for each hidden size; files vanish when the next comes."""
     for hidden in sorted({place.hidden_size for place in places}):
         longest = max(place.context_length for place in places)
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with temporary_folder() as folder:
             checkpoint = made_up(replace(sizes, hidden_size=hidden), longest, folder / "checkpoint")
             exports = Exports(folder, lambda file, hidden=hidden: say(f"{file}, hidden {hidden}"))
             yield hidden, checkpoint, exports

@@ -20,12 +20,16 @@ Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Opened:
-    """An artifact that is ready to run: its contract and a function of named arrays."""
+    """An artifact that is ready to run: its contract and a function of named arrays.
+
+    ``precision`` is what the graph itself counts in, whatever the contract says.
+    """
 
     contract: Contract
     run: Run
     provider: str
     bound: Engine | None = None  # where the engine can run on the caller's own arrays
+    precision: str = "fp32"
 
     @property
     def engine(self) -> Engine:

@@ -20,6 +20,7 @@ from dt_export.backbone import GRAPH
 from dt_export.errors import UsageError
 from dt_export.graphs import BATCH, SEQUENCE
 from dt_export.quiet import quietly
+from dt_export.targets import precision
 from dt_export.targets.artifact import Opened, example_inputs
 
 SUFFIX = ".onnx"
@@ -75,7 +76,7 @@ def write(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
 
 def read(path: Path, provider: str = "cpu") -> Opened:
     engine = OnnxEngine(path, provider)
-    return Opened(engine.contract, engine.run, engine.provider, engine)
+    return Opened(engine.contract, engine.run, engine.provider, engine, precision.found(path))
 
 
 def _scatter(cache: Any, position: Any, new: Any) -> Any:

@@ -14,50 +14,64 @@ it, for it is made on a workstation and runs on a robot:
 
 import functools
 import logging
-import tempfile
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from dt_runtime.contract import METADATA_KEY, ContractError
 from dt_runtime.engine import OnnxEngine
 
 from dt_export.errors import CheckError, UsageError
-from dt_export.writing import check_place
+from dt_export.interrupts import check, held, temporary_folder
+from dt_export.ours import LISTING, is_artifact, is_listing
+from dt_export.writing import Output
 
 SUFFIX = ".ort"
 LIST_SUFFIX = ".required_operators_and_types.config"  # as ONNX Runtime's own converter names it
 
 
-def convert(model: Path, path: Path) -> Path:
+def convert(model: Path, path: Path, *, force: bool = False, inputs: Iterable[Path] = ()) -> Path:
     """Convert an exported ONNX file to ORT format at ``path``, and list its operators beside it.
 
     Both files get their names when all went well, else neither does. ONNX Runtime writes one table
     in no fixed order, so that the bytes may differ from run to run while the graph does not.
+
+    Args:
+        force: replace files that dt-export did not write.
+        inputs: files beside the model that are not to be replaced.
 
     Returns:
         The path of the list, which ``build.py --include_ops_by_config`` of ONNX Runtime takes.
 
     Raises:
         UsageError: no such model, one without our contract or that ONNX Runtime cannot convert, or
-            ``path`` does not end in ``.ort`` or cannot be written.
+            ``path`` does not end in ``.ort`` or may not or cannot be written.
         CheckError: the converted file does not say what the model says.
     """
     beside = list_path(path)
-    for file in (path, beside):
-        check_place(file, "--output")
+    output = Output(path, "--output", is_artifact, (model, *inputs), force)
+    list_output = replace(output, path=beside, ours=is_listing)
+    for file in (output, list_output):
+        file.check()
     try:
         # The folder lies beside the files to be, so that moving them is but a change of name.
-        with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
+        with temporary_folder(path.parent, f".{path.stem}.") as folder:
             finished, listing = Path(folder, path.name), Path(folder, beside.name)
             save(model, finished)
             listing.write_text(operators(finished), encoding="utf-8")
-            listing.replace(beside)
-            try:
-                finished.replace(path)
-            except OSError:
-                beside.unlink()
-                raise
+            check()  # whether Ctrl-C came, if it was swallowed
+            for file in (output, list_output):
+                file.check()
+            with held():
+                listing.replace(beside)
+                try:
+                    finished.replace(path)
+                except OSError:
+                    beside.unlink()
+                    raise
     except OSError as error:
         raise UsageError(f"--output {path}: cannot write there: {error.strerror}") from None
     return beside
@@ -86,7 +100,7 @@ def save(model: Path, path: Path) -> None:
         raise UsageError(f"{model}: no such file")
     onnxruntime = _tools()
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what it logs below that, it raises too
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(path)
     options.add_session_config_entry("session.save_model_format", "ORT")
@@ -117,12 +131,12 @@ def operators(path: Path) -> str:
     A build that is not asked to leave out types takes no notice of them.
     """
     onnxruntime = _tools()
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         raw = Path(folder, "operators.config")
         onnxruntime.tools.ort_format_model.create_config_from_models([path], raw, True)
         lines = raw.read_text().splitlines()
     head = [  # theirs names the temporary file
-        f"# The operators of {path.name}, by ONNX Runtime {onnxruntime.__version__}",
+        f"{LISTING}{path.name}, by ONNX Runtime {onnxruntime.__version__}",
         "# build.py --minimal_build --enable_reduced_operator_type_support"
         f" --include_ops_by_config {list_path(path).name}",
     ]
@@ -152,8 +166,13 @@ def _tools() -> ModuleType:
 
 def counted(path: Path) -> Counter[str]:
     """How many there are of each operator, fused ones too."""
+    nodes = graph(path)
+    return Counter(nodes.Nodes(i).OpType().decode() for i in range(nodes.NodesLength()))
+
+
+def graph(path: Path) -> Any:
+    """The graph in an ``.ort`` file, by ONNX Runtime's own reader of its format."""
     _tools()  # puts the generated classes where they can be imported
     from ort_flatbuffers_py import fbs
 
-    graph = fbs.InferenceSession.InferenceSession.GetRootAs(path.read_bytes()).Model().Graph()
-    return Counter(graph.Nodes(i).OpType().decode() for i in range(graph.NodesLength()))
+    return fbs.InferenceSession.InferenceSession.GetRootAs(path.read_bytes()).Model().Graph()

@@ -1,13 +1,19 @@
 """Target ``torchscript``: through ``torch.jit.trace``, for those who still run libtorch.
 
 PyTorch has deprecated TorchScript (2.11); it still traces and runs.
+
+A TorchScript file is a program: loading it runs its ``__setstate__``, which may write files. So the
+contract and the code are read from the archive, and a module is loaded only where it is to run.
 """
 
 import io
+import re
 import warnings
 import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +25,11 @@ from dt_export.errors import UsageError
 from dt_export.targets.artifact import Opened, example_inputs
 
 SUFFIX = ".pt"
+LARGEST_CONTRACT = 2**26  # bytes; one with statistics of large frames has a few million
+LARGEST_CODE = 2**26  # bytes of source text that are looked at
+EXTRA = re.compile(rf"[^/]+/extra/{re.escape(EXTRA_FILE)}")
+CODE = re.compile(r"[^/]+/code/.*\.py")
+CALL = re.compile(r"\b(?:torch|ops\.\w+)\.(\w+)\(")
 NOTE = "PyTorch has deprecated TorchScript: prefer ONNX where you can."
 
 
@@ -56,28 +67,19 @@ def read(path: Path, provider: str = "cpu") -> Opened:
         ContractError: not a TorchScript file, or one without our contract.
         UsageError: CUDA was asked for and PyTorch has none.
     """
+    contract = read_contract(path)
     if provider not in ("cpu", "cuda", "auto"):
         raise UsageError(f"--provider is {provider!r}, expected cpu, cuda or auto")
     if provider == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--provider cuda: this PyTorch ({torch.__version__}) finds no CUDA")
     device = "cuda" if provider != "cpu" and torch.cuda.is_available() else "cpu"
-    if not zipfile.is_zipfile(path):
-        raise ContractError(f"{path} is no TorchScript file (not a zip archive)")
-    extra = {EXTRA_FILE: ""}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            module = torch.jit.load(path, map_location=device, _extra_files=extra)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+            module = torch.jit.load(path, map_location=device)
+    except Exception as error:  # a damaged program may raise anything while it is put together
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ContractError(f"{path} cannot be read as TorchScript: {reason}") from None
-    if not extra[EXTRA_FILE]:
-        raise ContractError(
-            f"{path} is a TorchScript file without dt-export's contract ({EXTRA_FILE}); "
-            "make one with `dt-export torchscript --model MODEL`"
-        )
-    text = extra[EXTRA_FILE]
-    contract = Contract.from_json(text.decode() if isinstance(text, bytes) else text)
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = [torch.from_numpy(inputs[spec.name]).to(device) for spec in contract.inputs]
@@ -90,9 +92,57 @@ def read(path: Path, provider: str = "cpu") -> Opened:
     return Opened(contract, run, device)
 
 
-def operators(path: Path) -> Counter[str]:
-    """How many there are of each operator in the frozen graph."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        graph = torch.jit.load(path, map_location="cpu").inlined_graph
-    return Counter(node.kind() for node in graph.nodes() if node.kind() != "prim::Constant")
+def read_contract(path: Path) -> Contract:
+    """The contract in a TorchScript file, of which nothing is loaded.
+
+    Raises:
+        ContractError: not a TorchScript file, or one without our contract.
+    """
+    with _archive(path) as archive:
+        found = [entry for entry in archive.infolist() if EXTRA.fullmatch(entry.filename)]
+        if not found:
+            raise ContractError(
+                f"{path} is a TorchScript file without dt-export's contract ({EXTRA_FILE}); "
+                "make one with `dt-export torchscript --model MODEL`"
+            )
+        if len(found) > 1:
+            raise ContractError(f"{path} has {len(found)} contracts, expected one")
+        content = _read(archive, found[0], LARGEST_CONTRACT)
+    if len(content) > LARGEST_CONTRACT:
+        raise ContractError(f"{path}: the contract has more than {LARGEST_CONTRACT} bytes")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ContractError(f"{path}: the contract is no text: {error}") from None
+    return Contract.from_json(text)
+
+
+def calls(path: Path) -> Counter[str]:
+    """How often each operator is called in the archive's code, which is read and not loaded."""
+    counts: Counter[str] = Counter()
+    left = LARGEST_CODE
+    with _archive(path) as archive:
+        for entry in archive.infolist():
+            if left > 0 and CODE.fullmatch(entry.filename):
+                content = _read(archive, entry, left)
+                left -= len(content)
+                counts.update(CALL.findall(content.decode("utf-8", "replace")))
+    return counts
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The file as a zip archive, whose damages are ContractErrors."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+        raise ContractError(f"{path} is no TorchScript file: {error}") from None
+    except RuntimeError as error:  # encrypted
+        raise ContractError(f"{path} cannot be read: {error}") from None
+
+
+def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes:
+    """An entry's bytes, one more than ``limit`` at most: what it inflates to may be anything."""
+    with archive.open(entry) as file:
+        return file.read(limit + 1)

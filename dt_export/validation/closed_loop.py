@@ -6,10 +6,14 @@ not say whether they still walk. Both sides play the same seeds of the same envi
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from dt_runtime import Policy, rollout
 from dt_runtime.engine import Engine
+from dt_runtime.rollout import check_spaces
+
+from dt_export.errors import CheckError, UsageError
 
 LIMIT = 0.02  # of the mean return
 EPISODES = 20
@@ -46,28 +50,57 @@ class ClosedLoop:
 def compare(
     engine: Engine,
     baseline: Engine,
-    environment: str,
+    env: Any,
+    name: str,
     target_return: float | None,
     episodes: int = EPISODES,
     on_episode: Callable[[int, int], None] | None = None,
 ) -> ClosedLoop:
-    """Play both engines; ``on_episode`` is called with (episodes done, episodes in all).
+    """Play both engines in the environment ``env``, which is called ``name``.
+
+    Args:
+        on_episode: called with (episodes done, episodes in all).
 
     Raises:
-        UsageError: the environment cannot be made.
+        UsageError: the environment's spaces are not the policy's.
+        CheckError: an episode could not be played to its end, or has no return.
     """
-    from dt_export.running import make_environment
-
-    env = make_environment(environment, engine.contract)
     done, returns = 0, []
     for side in (baseline, engine):
         policy, mine = Policy(side, batch_size=1), []
+        _fits(policy, env, name)
         for seed in range(episodes):
-            (episode,) = rollout(policy, env, target_return=target_return, seed=seed)
-            mine.append(episode.total_return)
+            mine.append(_return(policy, env, name, target_return, seed))
             done += 1
             if on_episode is not None:
                 on_episode(done, 2 * episodes)
         returns.append(tuple(mine))
     asked = float(policy.contract.target_returns[0]) if target_return is None else target_return
-    return ClosedLoop(environment, asked, returns[1], returns[0])
+    return ClosedLoop(name, asked, returns[1], returns[0])
+
+
+def _fits(policy: Policy, env: Any, name: str) -> None:
+    try:
+        check_spaces(policy, env)
+    except ValueError as error:
+        raise UsageError(
+            f"--env {name} does not fit this checkpoint: {error}. Name another, or export with "
+            "--episodes 0, and returns are not compared"
+        ) from None
+
+
+def _return(policy: Policy, env: Any, name: str, target_return: float | None, seed: int) -> float:
+    """The return of an episode: whatever goes wrong in it is a failed check, no missing one."""
+    precision = policy.contract.precision
+    try:
+        (episode,) = rollout(policy, env, target_return=target_return, seed=seed)
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        raise CheckError(
+            f"{precision} could not be played in {name}, seed {seed}: {what}; nothing was written"
+        ) from error
+    if not np.isfinite(episode.total_return):
+        raise CheckError(
+            f"{precision} earns {episode.total_return} in {name}, seed {seed}; nothing was written"
+        )
+    return episode.total_return

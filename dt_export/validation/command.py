@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,9 +12,10 @@ from dt_export import checkpoints
 from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint, Facts, Overrides
 from dt_export.errors import UsageError
+from dt_export.ours import PRODUCER, is_report
 from dt_export.targets import Opened, open_artifact
 from dt_export.validation.parity import Report, check
-from dt_export.writing import atomic
+from dt_export.writing import Output, atomic
 
 BUNDLED = "bundled:"
 
@@ -53,15 +54,30 @@ def validate(
     reference: str = "eager",
     seed: int | None = None,
     on_case: Callable[[int, int], None] | None = None,
+    precision: str | None = None,
 ) -> Report:
-    """Compare on fresh inputs, or on those of a seed that an earlier report named."""
+    """Compare on fresh inputs, or on those of a seed that an earlier report named.
+
+    ``precision`` is what the artifact is said to count in, as in ``check``.
+    """
     seed = secrets.randbits(32) if seed is None else seed
-    return check(opened, checkpoint, seed=seed, reference_name=reference, on_case=on_case)
+    return check(
+        opened, checkpoint, seed=seed, reference_name=reference, precision=precision,
+        on_case=on_case,
+    )  # fmt: skip
 
 
-def write_json(report: Report, path: Path) -> None:
-    """Everything in a report, as JSON; non-finite numbers become null."""
+def write_json(
+    report: Report, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
+) -> None:
+    """Everything in a report, as JSON; non-finite numbers become null.
+
+    Raises:
+        UsageError: the file is one of ``inputs``, or exists, is no report of ours and there is no
+            ``force``, or it cannot be written.
+    """
     document = {
+        "producer": PRODUCER,
         "passed": report.passed,
         "reference": report.reference,
         "tolerance": report.tolerance,
@@ -71,7 +87,7 @@ def write_json(report: Report, path: Path) -> None:
         "comparisons": [asdict(comparison) for comparison in report.comparisons],
     }
     text = json.dumps(json.loads(json.dumps(document), parse_constant=lambda _: None), indent=1)
-    with atomic(path, "--json") as temporary:
+    with atomic(Output(path, "--json", is_report, tuple(inputs), force)) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 

@@ -4,16 +4,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 
 import numpy as np
 import torch
 from dt_runtime.contract import Contract, TensorSpec, Validation
+from dt_runtime.slots import NEW
 
 from dt_export import step
 from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint
-from dt_export.graphs import BATCH, SEQUENCE
-from dt_export.targets.artifact import Opened, Run
+from dt_export.errors import UsageError
+from dt_export.graphs import BATCH, GAUSSIAN, PRECISIONS, SEQUENCE, output_names
+from dt_export.targets.artifact import Opened, Run, contract_of
 from dt_export.validation import backbone_cases, step_cases
 from dt_export.validation.cases import Case, cases, inputs
 from dt_export.validation.closed_loop import ClosedLoop
@@ -48,6 +51,7 @@ class Report:
     tolerance: float
     reference: str
     seed: int
+    precision: str = "fp32"  # what the graph counts in
     closed_loop: ClosedLoop | None = None  # of a smaller precision, against fp32
     not_played: str | None = None  # why there is none
 
@@ -100,16 +104,25 @@ def check(
     seed: int,
     reference_name: str = "eager",
     tolerance: float | None = None,
+    precision: str | None = None,
     on_case: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Compare an artifact with eager PyTorch on fresh inputs drawn from ``seed``.
 
-    ``tolerance`` is by default that of the artifact's precision. ``on_case`` is called with (cases
-    done, cases in all).
+    Args:
+        tolerance: by default that of the artifact's precision, which is found from its graph. A
+            contract that says otherwise is a difference, and the stricter tolerance counts.
+        precision: what the artifact is said to count in; anything else is a difference.
+        on_case: called with (cases done, cases in all).
     """
     contract = opened.contract
-    tolerance = TOLERANCES[contract.precision] if tolerance is None else tolerance
-    differences = contract_differences(contract, checkpoint)
+    said = [opened.precision, contract.precision, precision or opened.precision]
+    if tolerance is None:
+        tolerance = min(TOLERANCES.get(name, TOLERANCE) for name in said)
+    differences = (
+        *_precision_differences(opened, precision),
+        *contract_differences(contract, checkpoint),
+    )
     comparisons: list[Comparison] = []
     if _comparable(contract, checkpoint):
         run_reference = reference(checkpoint, contract, reference_name)
@@ -119,7 +132,9 @@ def check(
                 comparisons += task()
                 if on_case is not None:
                     on_case(done, len(tasks))
-    return Report(contract, tuple(comparisons), differences, tolerance, reference_name, seed)
+    return Report(
+        contract, tuple(comparisons), differences, tolerance, reference_name, seed, opened.precision
+    )
 
 
 def _tasks(
@@ -153,35 +168,102 @@ def _one_thread() -> Iterator[None]:
 
 def _comparable(contract: Contract, checkpoint: Checkpoint) -> bool:
     """Whether inputs made for the artifact also fit the checkpoint."""
-    config, facts = checkpoint.model.config, checkpoint.facts
-    sizes = (contract.state.shape, contract.action.size, contract.first_timestep)
-    due = (config.state_shape, config.act_dim, facts.first_timestep)
-    return sizes == due and contract.first_timestep + contract.max_ep_len == config.max_ep_len
+    due = _due(contract, checkpoint)
+    return due is not None and all(
+        getattr(contract, name) == getattr(due, name)
+        for name in ("inputs", "outputs", "first_timestep", "max_ep_len", "context_length")
+    ) and (contract.state.shape, contract.action.kind, contract.action.size) == (
+        due.state.shape, due.action.kind, due.action.size,
+    )  # fmt: skip
 
 
 def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
-    """The facts that the runtime takes from the contract, held against the checkpoint's."""
-    config, facts = checkpoint.model.config, checkpoint.facts
-    pairs = {
-        "dialect": (contract.dialect, checkpoint.dialect),
-        "state size": (contract.state.size, config.state_dim),
-        "action size": (contract.action.size, config.act_dim),
-        "max_ep_len": (contract.max_ep_len, config.max_ep_len - facts.first_timestep),
-        "first_timestep": (contract.first_timestep, facts.first_timestep),
-        "context_length": (contract.context_length, facts.context_length),
-        "return_scale": (contract.return_scale, facts.return_scale),
-        "state mean": (contract.state.mean, facts.state_mean),
-        "state std": (contract.state.std, facts.state_std),
-        "action low": (contract.action.low, facts.action_low),
-        "action high": (contract.action.high, facts.action_high),
-        "action scale": (contract.action.scale, facts.action_scale),
-        "action offset": (contract.action.offset, facts.action_offset),
+    """What the runtime takes from the contract, held against what an export would have written.
+
+    Not what it says of itself (producer, source, validation), nor what the user may choose at
+    export without changing an action (target returns, environment).
+    """
+    due = _due(contract, checkpoint)
+    if due is None:
+        return (f"outputs: no {contract.graph} graph of this checkpoint has {_outputs(contract)}",)
+    pairs: dict[str, tuple[object, object]] = {
+        "dialect": (contract.dialect, due.dialect),
+        "state size": (contract.state.size, due.state.size),
+        "state shape": (contract.state.shape, due.state.shape),
+        "action kind": (contract.action.kind, due.action.kind),
+        "action size": (contract.action.size, due.action.size),
+        "max_ep_len": (contract.max_ep_len, due.max_ep_len),
+        "first_timestep": (contract.first_timestep, due.first_timestep),
+        "context_length": (contract.context_length, due.context_length),
+        "return_scale": (contract.return_scale, due.return_scale),
+        "state mean": (contract.state.mean, due.state.mean),
+        "state std": (contract.state.std, due.state.std),
+        "action low": (contract.action.low, due.action.low),
+        "action high": (contract.action.high, due.action.high),
+        "action scale": (contract.action.scale, due.action.scale),
+        "action offset": (contract.action.offset, due.action.offset),
     }
+    for kind, seen, expected in (
+        ("input", contract.inputs, due.inputs),
+        ("output", contract.outputs, due.outputs),
+    ):
+        for mine, theirs in zip_longest(seen, expected):
+            if mine != theirs:
+                pairs[f"{kind} {(theirs or mine).name}"] = (_spec(mine), _spec(theirs))
     return tuple(
         f"{name}: the artifact's contract says {_short(seen)}, the checkpoint says {_short(due)}"
         for name, (seen, due) in pairs.items()
         if seen != due
     )
+
+
+def _precision_differences(opened: Opened, stated: str | None) -> Iterator[str]:
+    said = {"the artifact's contract says": opened.contract.precision, "--precision says": stated}
+    for who, precision in said.items():
+        if precision not in (None, opened.precision):
+            yield f"precision: {who} {precision}, its graph counts in {opened.precision}"
+
+
+def _due(contract: Contract, checkpoint: Checkpoint) -> Contract | None:
+    """The contract that an export of this graph, with these outputs and sizes, would have.
+
+    None where the checkpoint has no such graph.
+    """
+    heads, config = _outputs(contract), checkpoint.model.config
+    try:
+        if contract.graph == "sequence":
+            names = output_names(config, contract.graph, heads)
+        else:
+            names = output_names(config, contract.graph, sample=set(GAUSSIAN) <= set(heads))
+        precision = contract.precision if contract.precision in PRECISIONS else "fp32"
+        return contract_of(checkpoint, contract.graph, names, {}, precision, _sizes(contract))
+    except UsageError:
+        return None
+
+
+def _outputs(contract: Contract) -> tuple[str, ...]:
+    """The names of the outputs that are no caches."""
+    return tuple(spec.name for spec in contract.outputs if not spec.name.startswith(NEW))
+
+
+def _sizes(contract: Contract) -> dict[str, int]:
+    """The axes that the file has fixed, by name."""
+    shapes = {spec.name: spec.shape for spec in contract.inputs}
+    window, sizes = shapes.get("states", ()), {}
+    rows = shapes.get("answer", window)[:1]
+    if rows and isinstance(rows[0], int):
+        sizes[BATCH] = rows[0]
+        if contract.graph == step.GRAPH and window and isinstance(window[0], int):
+            sizes[step.SLOTS] = window[0] // max(1, rows[0])
+    if contract.graph != step.GRAPH and len(window) > 1 and isinstance(window[1], int):
+        sizes[SEQUENCE] = window[1]
+    return sizes
+
+
+def _spec(spec: TensorSpec | None) -> str:
+    if spec is None:
+        return "nothing"
+    return f"{spec.name} {spec.dtype} [{', '.join(str(axis) for axis in spec.shape)}]"
 
 
 def _case(

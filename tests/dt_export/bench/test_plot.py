@@ -54,6 +54,18 @@ def test_the_same_report_gives_the_same_bytes(tmp_path, suffix):
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
+@pytest.mark.parametrize("suffix", [".svg", ".png"])
+def test_only_a_picture_of_ours_is_replaced(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    path.write_bytes(b"a photograph")
+    with pytest.raises(UsageError, match="did not write it"):
+        write_plot(made(), path)
+    assert path.read_bytes() == b"a photograph"
+    for force in (True, False):
+        write_plot(made(), path, force=force)
+    assert path.stat().st_size > 1000
+
+
 def test_one_axis_alone(tmp_path):
     write_plot(made({"hidden_size": (64, 128)}), tmp_path / "out.svg")
     assert (tmp_path / "out.svg").stat().st_size > 1000

@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_written(policy_file, tmp_path, monkeypatch):
     def refuse(*args, **options):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(ort.tempfile, "mkdtemp", refuse)
+    monkeypatch.setattr("tempfile.mkdtemp", refuse)
     with pytest.raises(UsageError, match="cannot write there: Permission denied"):
         ort.convert(policy_file, tmp_path / "policy.ort")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,30 @@
+"""What can be amiss with an artifact, or with the provider that is to run it, said to the user."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dt_runtime.contract import ContractError
+
+from dt_export.errors import UsageError
+
+
+@contextmanager
+def opening(path: Path, provider: str) -> Iterator[None]:
+    """Turn the runtime's errors of a file or provider into usage errors that name the file.
+
+    No others: what the runtime does not declare is a bug.
+    """
+    try:
+        yield
+    except (ContractError, FileNotFoundError, ImportError) as error:
+        raise UsageError(_named(path, error)) from None
+    except RuntimeError as error:  # a provider that cannot be had
+        if provider == "cpu":
+            raise
+        raise UsageError(_named(path, error)) from None
+
+
+def _named(path: Path, error: Exception) -> str:
+    text = str(error)
+    return text if str(path) in text else f"{path}: {text}"

@@ -1,0 +1,99 @@
+"""Did dt-export write this file? Told by its bytes, of which nothing is loaded or executed."""
+
+import mmap
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from dt_export import __version__
+
+PRODUCER = f"dt-export {__version__}"  # the first entry of every JSON document that we write
+LISTING = "# The operators of "  # how a list of operators begins
+_REPORT = re.compile(rb'\{\s*"producer": "dt-export ')
+_EXTRA = re.compile(r"[^/]+/extra/dt_export\.json")  # in a TorchScript file
+_ENTRY = b"\x0a\x09dt_export"  # a protobuf message whose first string, the key, is our name
+_STRING = b"\x09\x00\x00\x00dt_export\x00"  # the same in a flatbuffer
+_METADATA = 14  # the field of ONNX's ModelProto
+_HEAD = 8192  # bytes in which a picture says who made it
+
+
+def is_artifact(path: Path) -> bool:
+    """Whether an ONNX, ORT or TorchScript file carries our contract."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+            if head[:2] == b"PK":
+                with zipfile.ZipFile(file) as archive:
+                    return any(_EXTRA.fullmatch(name) for name in archive.namelist())
+            if len(head) < 8:
+                return False
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return content.find(_STRING) >= 0 if head[4:] == b"ORTM" else _in_onnx(content)
+    except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
+        return False
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a JSON document of ours."""
+    return _REPORT.match(_head(path)) is not None
+
+
+def is_plot(path: Path) -> bool:
+    """Whether a picture says that dt-export drew it."""
+    head = _head(path)
+    return b"<dc:title>dt-export</dc:title>" in head or b"Software\x00dt-export" in head
+
+
+def is_listing(path: Path) -> bool:
+    """Whether a file is a list of operators of ours."""
+    return _head(path).startswith(LISTING.encode())
+
+
+OURS: tuple[Callable[[Path], bool], ...] = (is_artifact, is_report, is_plot, is_listing)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_HEAD)
+    except OSError:
+        return b""
+
+
+def _in_onnx(content: mmap.mmap) -> bool:
+    """Whether an ONNX model has our entry in its metadata: its fields are stepped over."""
+    at = 0
+    while at < len(content):
+        tag, at = _varint(content, at)
+        kind = tag & 7
+        if kind == 2:
+            size, at = _varint(content, at)
+            if tag >> 3 == _METADATA and content[at : at + len(_ENTRY)] == _ENTRY:
+                return True
+            at += size
+        elif kind == 0:
+            _, at = _varint(content, at)
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            return False
+    return False
+
+
+def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
+    """A number of protobuf and where it ends.
+
+    Raises:
+        ValueError: there is none.
+    """
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(content):
+            break
+        byte = content[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("no number of protobuf")

@@ -1,0 +1,91 @@
+"""What reaches the terminal: text as it is, never markup and never a command to the terminal.
+
+Paths, names, contracts and messages come from outside. Here, and nowhere else, it is seen to that
+a control character in them is shown rather than obeyed.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.segment import Segment
+
+# C0 but for newline and tab, DEL, C1, and what turns the direction of text around.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_IN_ASCII = {ord("±"): "+-", ord("…"): "...", ord("•"): "*"}
+WIDTH = 120  # at least, where the output goes into a file or a pipe
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters spelled out, ``\x1b`` for an escape."""
+    return _CONTROL.sub(_spelled, text)
+
+
+def _spelled(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+class PlainConsole(Console):
+    """A console that takes strings literally and spells control characters out."""
+
+    def __init__(self, **options: Any):
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        # A Text drops some of them, so strings are seen to before they become one.
+        super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **options)
+
+    def render(self, renderable: RenderableType, options: Any = None) -> Iterable[Segment]:
+        narrow = not self.encoding.lower().startswith("utf")
+        for segment in super().render(renderable, options):
+            if segment.control is None:
+                text = printable(segment.text)
+                text = text.translate(_IN_ASCII) if narrow else text
+                segment = Segment(text, segment.style)
+            yield segment
+
+
+def console(stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """A console that leaves numbers and paths alone, and is wide enough when piped."""
+    made = PlainConsole(stderr=stderr, soft_wrap=soft_wrap)
+    if made.is_terminal:
+        return made
+    return PlainConsole(stderr=stderr, soft_wrap=soft_wrap, width=max(made.width, WIDTH))
+
+
+@contextmanager
+def any_encoding() -> Iterator[None]:
+    """What the terminal's encoding lacks is spelled out rather than an error."""
+    stream, before = sys.stdout, getattr(sys.stdout, "errors", None)
+    if not hasattr(stream, "reconfigure"):
+        yield
+        return
+    stream.reconfigure(errors="backslashreplace")
+    try:
+        yield
+    finally:
+        with suppress(OSError, ValueError):
+            stream.reconfigure(errors=before)
+
+
+def flush() -> None:
+    """Write out what is still held back, so that a full disk is found out here.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def give_up() -> None:
+    """Send what is still held back nowhere, or the interpreter would complain when it ends."""
+    with suppress(OSError, ValueError, AttributeError):
+        number, nowhere = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, number)
+        os.close(nowhere)
