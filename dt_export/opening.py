@@ -1,7 +1,8 @@
 """What can be amiss with an artifact, or with the provider that is to run it, said to the user."""
 
+import functools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from dt_runtime.contract import ContractError
@@ -16,6 +17,7 @@ def opening(path: Path, provider: str) -> Iterator[None]:
     No others: what the runtime does not declare is a bug.
     """
     try:
+        _quieten()
         yield
     except (ContractError, FileNotFoundError, ImportError) as error:
         raise UsageError(_named(path, error)) from None
@@ -23,6 +25,15 @@ def opening(path: Path, provider: str) -> Iterator[None]:
         if provider == "cpu":
             raise
         raise UsageError(_named(path, error)) from None
+
+
+@functools.cache
+def _quieten() -> None:
+    """ONNX Runtime says its errors twice, raised and logged: keep the first."""
+    with suppress(ImportError):
+        import onnxruntime
+
+        onnxruntime.set_default_logger_severity(4)
 
 
 def _named(path: Path, error: Exception) -> str:

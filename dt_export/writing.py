@@ -128,7 +128,8 @@ def files_at(path: Path) -> tuple[Path, ...]:
     Of a folder all that are directly in it, save what dt-export wrote there itself.
     """
     if path.is_dir():
-        return tuple(p for p in path.iterdir() if p.is_file() and not any(o(p) for o in OURS))
+        files = (file for file in path.iterdir() if file.is_file())
+        return tuple(f for f in files if f.name in BESIDE or not any(ours(f) for ours in OURS))
     return (path, *(path.parent / name for name in BESIDE))
 
 

@@ -6,6 +6,7 @@ A TorchScript file is a program: loading it runs its ``__setstate__``, which may
 contract and the code are read from the archive, and a module is loaded only where it is to run.
 """
 
+import errno
 import io
 import re
 import warnings
@@ -107,6 +108,8 @@ def read_contract(path: Path) -> Contract:
             )
         if len(found) > 1:
             raise ContractError(f"{path} has {len(found)} contracts, expected one")
+        if not any(CODE.fullmatch(entry.filename) for entry in archive.infolist()):
+            raise ContractError(f"{path} has a contract and no program; export it again")
         content = _read(archive, found[0], LARGEST_CONTRACT)
     if len(content) > LARGEST_CONTRACT:
         raise ContractError(f"{path}: the contract has more than {LARGEST_CONTRACT} bytes")
@@ -136,8 +139,14 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+    except ContractError:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, ValueError) as error:
         raise ContractError(f"{path} is no TorchScript file: {error}") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a directory that points before the file's beginning
+            raise
+        raise ContractError(f"{path} is no TorchScript file: it ends early") from None
     except RuntimeError as error:  # encrypted
         raise ContractError(f"{path} cannot be read: {error}") from None
 

@@ -14,7 +14,7 @@ from dt_runtime.schema import shown
 if TYPE_CHECKING:
     from dt_runtime.contract import ActionSpec, Contract, StateSpec, TensorSpec
 
-MAX_CONTEXT_LENGTH = 65536  # timesteps
+MAX_CONTEXT_LENGTH = 4096  # timesteps; attention over three tokens each takes gigabytes there
 MAX_TIMESTEP = 2**31  # beyond the last one
 MAX_ELEMENTS = 2**28  # of one tensor, for one row and the default number of slots
 MAX_SIZE = 2**24  # of an observation or an action

@@ -32,7 +32,6 @@ __all__ = [
 METADATA_KEY = "dt_export"
 EXTRA_FILE = "dt_export.json"
 FORMAT = "1.0"
-MAX_CONTEXT_LENGTH = 4096  # timesteps
 
 Axis = int | str
 

@@ -216,10 +216,15 @@ def _session(path: Path, provider: str, threads: int, cuda_graph: bool) -> Any:
     offered = available_providers()
     reason = f"onnxruntime offers {', '.join(offered)}"
     if wanted in offered:
-        session = _open(path, _with_fallbacks(wanted, offered, cuda_graph), threads)
-        if session.get_providers()[0] == wanted:
-            return session
-        reason = "its CUDA libraries could not be loaded"
+        try:
+            session = _open(path, _with_fallbacks(wanted, offered, cuda_graph), threads)
+        except ContractError as error:
+            _open(path, [PROVIDERS["cpu"]], threads)  # fails too where the file is at fault
+            reason = str(error)
+        else:
+            if session.get_providers()[0] == wanted:
+                return session
+            reason = "its CUDA libraries could not be loaded"
     if provider != "auto":
         raise RuntimeError(
             f"provider {provider!r} cannot be had: {reason}. Install `dt-runtime[gpu]` "
@@ -261,7 +266,8 @@ def _open(path: Path, providers: list[Any], threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # its errors are raised: they need no line of their own
     try:
-        return ort.InferenceSession(str(path), options, providers=providers)
+        # Its own fallback prints what it does, and would hide which provider it was.
+        return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime has an exception class for every status code
         raise ContractError(f"{path} cannot be run by ONNX Runtime: {error}") from None
 
