@@ -1,5 +1,6 @@
 """Checkpoints and artifacts that many tests share; made once a session."""
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -48,14 +49,19 @@ def checkpoint(checkpoint_path: Path) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def artifacts(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict:
-    """(target, graph) -> validated file."""
-    folder = tmp_path_factory.mktemp("artifacts")
+    """(target, graph) -> validated file. One process of pytest-xdist makes them for all."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if alone else base.parent) / "artifacts"
+    folder.mkdir(exist_ok=True)
     made = {}
-    for target, suffix in (("onnx", ".onnx"), ("torchscript", ".pt")):
-        for graph in ("policy", "step", "sequence"):
-            path = folder / f"{graph}{suffix}"
-            export(checkpoint, target, path, graph=graph)
-            made[target, graph] = path
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for target, suffix in (("onnx", ".onnx"), ("torchscript", ".pt")):
+            for graph in ("policy", "step", "sequence"):
+                made[target, graph] = path = folder / f"{graph}{suffix}"
+                if not path.exists():
+                    export(checkpoint, target, path, graph=graph)
     return made
 
 

@@ -14,8 +14,8 @@ import pytest
 from dt_runtime import Policy
 
 STATE, LONGEST = 5, 1200
-GROWTH = 16 * 1024  # bytes, over the whole run: less than one byte in fifty steps
-RESIDENT = 8 * 2**20  # bytes, of what Python does not see
+GROWTH = 64 * 1024  # bytes, over the whole run: a few bytes a step would be more
+RESIDENT = 24 * 2**20  # bytes, of what Python does not see
 SCALE = 1000.0  # of a return
 
 
