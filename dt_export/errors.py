@@ -1,8 +1,15 @@
 """The two ways a command ends badly; everything else is a bug and shows its traceback."""
 
+LONGEST = 2000  # characters of a message: names in it come from files, and may be of any length
+
 
 class UsageError(Exception):
     """Something given by the user cannot be used: exit code 2."""
+
+    def __init__(self, message: str):
+        half = LONGEST // 2
+        cut = len(message) > LONGEST
+        super().__init__(f"{message[:half]} [...] {message[-half:]}" if cut else message)
 
 
 class CheckpointError(UsageError):

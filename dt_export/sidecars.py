@@ -1,6 +1,7 @@
 """Facts from flags and from the files that people keep beside their weights."""
 
 from dataclasses import replace
+from os.path import lexists
 from pathlib import Path
 
 from dt_runtime.contract import MAX_CONTEXT_LENGTH
@@ -67,9 +68,9 @@ def read_statistics(path: Path) -> Facts:
 def beside(directory: Path) -> Facts:
     """The facts in files beside the weights: policy.json, state_mean.npy and state_std.npy."""
     sidecar = directory / SIDECAR
-    found = _from_sidecar(sidecar) if sidecar.exists() else Facts()
+    found = _from_sidecar(sidecar) if lexists(sidecar) else Facts()
     arrays = {key: directory / f"{key}.npy" for key in ("state_mean", "state_std")}
-    present = [key for key, path in arrays.items() if path.exists()]
+    present = [key for key, path in arrays.items() if lexists(path)]
     if len(present) == 1:
         (missing,) = set(arrays) - set(present)
         raise CheckpointError(f"{arrays[present[0]]} is there and {missing}.npy is not: need both")
@@ -84,7 +85,7 @@ def beside(directory: Path) -> Facts:
 def says_discrete(directory: Path, flag: bool | None) -> bool:
     """Whether actions are choices: what the flag says, else policy.json's ``discrete``."""
     sidecar = directory / SIDECAR
-    if flag is not None or not sidecar.exists():
+    if flag is not None or not lexists(sidecar):
         return bool(flag)
     return Document(reading.read_json(sidecar), str(sidecar)).flag("discrete", False)
 
@@ -96,5 +97,5 @@ def _from_sidecar(path: Path) -> Facts:
         return_scale=document.number("return_scale", None, above=0),
         environment=document.text("environment", None),
         first_timestep=document.integer("first_timestep", None, low=0),
-        **{key: document.numbers(key, None) for key in LISTS},
+        **{key: document.numbers(key, None) or None for key in LISTS},
     )

@@ -37,7 +37,7 @@ def read(path: Path) -> Contents:
         with reading.damaged(path, "cannot be listed"):
             files = sorted(p for p in path.iterdir() if p.suffix in SUFFIXES and p.is_file())
         if len(files) > 1:
-            names = ", ".join(file.name for file in files)
+            names = ", ".join(file.name for file in files[:8]) + (", ..." if files[8:] else "")
             raise CheckpointError(f"{path} holds several checkpoints: name one of {names}")
         if not files:
             return Contents(path, path)
@@ -45,7 +45,7 @@ def read(path: Path) -> Contents:
     else:
         file = path
     document = reading.read_file(file)
-    tensors, notes = reading.float32(_state_dict(document))
+    tensors, notes = reading.float32(_state_dict(document), file)
     return Contents(path, file.parent, file, document, tensors, tuple(notes))
 
 

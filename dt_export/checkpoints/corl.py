@@ -6,6 +6,7 @@ facts: CORL, algorithms/offline/dt.py.
 
 from dataclasses import replace
 from functools import partial
+from os.path import lexists
 from pathlib import Path
 
 from dt_export import reading
@@ -14,7 +15,7 @@ from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
 from dt_export.checkpoints.contents import Contents
 from dt_export.checkpoints.settings import Settings
 from dt_export.checkpoints.weights import Names, linear
-from dt_export.facts import Facts, Overrides
+from dt_export.facts import SMALLEST, Facts, Overrides
 from dt_export.model import DecisionTransformer, ModelConfig
 from dt_export.reading import Document
 
@@ -50,7 +51,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
         max_ep_len=weights.size(tensors, "timestep_emb.weight", 0, file),
         activation=settings.activation("gelu", stated="gelu"),
         action_tanh=settings.stated("action_tanh", True),
-        action_scale=document.number("max_action", 1.0, above=0),
+        action_scale=document.number("max_action", 1.0, above=SMALLEST),
         predicts_state=False,
         predicts_return=False,
     )
@@ -77,7 +78,7 @@ def _facts(contents: Contents, document: Document, config: ModelConfig) -> Facts
 
 
 def _config(path: Path) -> Document:
-    values = reading.read_yaml(path) if path.exists() else {}
+    values = reading.read_yaml(path) if lexists(path) else {}
     return Document.of(values, CONFIG)
 
 

@@ -7,6 +7,7 @@ d3rlpy/models/torch/transformers.py, d3rlpy/algos/transformer/, d3rlpy/preproces
 
 import json
 import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,7 @@ def _document(contents: Contents, notes: list[str]) -> tuple[Document, bool]:
     known, file = contents.document, contents.file
     if "config" in known:
         inside = Document(known, str(file))
-        content, version = inside.text("config"), inside.text("version")
+        content, version = known["config"], inside.text("version")
         with reading.damaged(file, "has a configuration that is not JSON"):
             values = json.loads(content)
         if tuple(int(n) for n in re.findall(r"[0-9]{1,9}", version)[:2]) < OLDEST:
@@ -156,6 +157,7 @@ class _Encoder:
         self.params, self.where, self.most = params, where, most
         self.layers: list[tuple[Any, ...]] = []
         self.names: dict[int, str] = {}
+        self.places: Counter[str] = Counter()  # of the layers under each prefix
         self.vector(shape[0]) if kind == "vector" else self.pixel(shape)
 
     def vector(self, size: int) -> None:
@@ -212,8 +214,8 @@ class _Encoder:
             self.add(prefix, ("nothing",))
 
     def add(self, prefix: str, layer: tuple[Any, ...]) -> None:
-        place = sum(name.startswith(prefix) for name in self.names.values())
-        self.names[len(self.layers)] = f"{prefix}.{place}"
+        self.names[len(self.layers)] = f"{prefix}.{self.places[prefix]}"
+        self.places[prefix] += 1
         self.layers.append(layer)
 
 

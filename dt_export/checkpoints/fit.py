@@ -6,6 +6,8 @@ from dt_export.errors import CheckpointError
 from dt_export.facts import LARGEST, SMALLEST, Facts
 from dt_export.model import ModelConfig
 
+OF_NUMBERS = ("action_low", "action_high", "action_scale", "action_offset")
+
 
 def check(facts: Facts, config: ModelConfig) -> None:
     """Whether these facts can be true of a model, wherever they came from.
@@ -33,6 +35,16 @@ def check(facts: Facts, config: ModelConfig) -> None:
         if len(known) == 1:
             raise CheckpointError(f"{known[0]} is given without {pair[pair[0] == known[0]]}")
     _check_divisors(facts)
+    if config.discrete and any(getattr(facts, key) is not None for key in OF_NUMBERS):
+        raise CheckpointError(
+            "actions are choices here, and choices have no action_low, action_high, action_scale "
+            "or action_offset: take them out, or say --no-discrete"
+        )
+    if config.window is not None and (facts.context_length or 0) > config.window:
+        raise CheckpointError(
+            f"context_length is {facts.context_length}, and the checkpoint has positions for "
+            f"{config.window} timesteps"
+        )
     for index, bounds in enumerate(
         zip(facts.action_low or (), facts.action_high or (), strict=False)
     ):

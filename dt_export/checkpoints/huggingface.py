@@ -16,7 +16,7 @@ from dt_export.checkpoints import gpt2, weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
 from dt_export.checkpoints.settings import Settings
 from dt_export.errors import CheckpointError
-from dt_export.facts import Facts, Overrides
+from dt_export.facts import SMALLEST, Facts, Overrides
 from dt_export.model import ACTIVATIONS, DecisionTransformer, ModelConfig
 from dt_export.reading import Document
 
@@ -94,7 +94,7 @@ def _weights(path: Path) -> tuple[Path, dict[str, Tensor], list[str]]:
     file = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
     if file is None:
         raise CheckpointError(f"{path} has config.json but neither {' nor '.join(WEIGHTS)}")
-    return file, *reading.float32(reading.read_state_dict(file))
+    return file, *reading.float32(reading.read_state_dict(file), file)
 
 
 def _check_layers(config: ModelConfig, tensors: dict[str, Tensor], prefix: str, file: Path) -> None:
@@ -128,7 +128,7 @@ def _config(file: Path, overrides: Overrides) -> ModelConfig:
         n_inner=document.integer("n_inner", 4 * hidden),
         max_ep_len=document.integer("max_ep_len"),
         activation=settings.stated("activation", activation),
-        layer_norm_epsilon=document.number("layer_norm_epsilon", 1e-5, above=0),
+        layer_norm_epsilon=document.number("layer_norm_epsilon", 1e-5, above=SMALLEST),
         action_tanh=settings.stated("action_tanh", document.flag("action_tanh", True)),
         discrete=discrete,
         scale_attn_weights=document.flag("scale_attn_weights", True),
@@ -142,8 +142,6 @@ def _with_position(tensors: dict[str, Tensor], file: Path) -> dict[str, Tensor]:
     The original's position ids are always zero, so one row of ``wpe`` is added to every token
     after ``embed_ln``: it belongs to the norm's bias.
     """
-    if "encoder.wpe.weight" not in tensors:
-        return tensors
     bias = weights.of_shape(tensors, "embed_ln.bias", (None,), file)
     position = weights.of_shape(tensors, "encoder.wpe.weight", (None, len(bias)), file)
     return tensors | {"embed_ln.bias": bias + position[0]}

@@ -5,6 +5,7 @@ from typing import Any
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
 from dt_export.model import ACTIVATIONS
+from dt_export.reading import shown
 
 FLAGS = {
     "n_head": "--n-head",
@@ -56,15 +57,17 @@ class Settings:
         known = stated is not None
         heads = self.stated("n_head", stated) if known else self.assumed("n_head", default)
         if heads < 1 or hidden_size % heads:
+            what = f"{self.where}: n_head" if known else FLAGS["n_head"]
             raise UsageError(
-                f"--n-head is {heads}, which does not divide the hidden size {hidden_size}"
+                f"{what} is {heads}, which does not divide the hidden size {hidden_size}"
             )
         return heads
 
     def activation(self, default: str, stated: str | None = None) -> str:
         name = self.stated("activation", stated) if stated else self.assumed("activation", default)
         if name not in ACTIVATIONS:
-            raise UsageError(f"--activation is {name!r}, expected one of {', '.join(ACTIVATIONS)}")
+            what = f"{self.where}: activation" if stated else FLAGS["activation"]
+            raise UsageError(f"{what} is {shown(name)}, expected one of {', '.join(ACTIVATIONS)}")
         return name
 
 

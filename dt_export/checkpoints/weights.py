@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dt_export.errors import CheckpointError
 from dt_export.reading import damaged
 
+MOST_LAYERS = 512
 Names = Mapping[str, str | tuple[str, ...]]  # ours -> theirs; several of theirs are stacked
 
 
@@ -140,11 +141,13 @@ def count(tensors: Mapping[str, Tensor], pattern: str, file: Path) -> int:
     """
     matches = (re.match(pattern, name) for name in tensors)
     found = {match[1] for match in matches if match}
+    if len(found) > MOST_LAYERS:
+        raise CheckpointError(f"{file} has {len(found)} layers, expected at most {MOST_LAYERS}")
     for layer in range(len(found)):
         if str(layer) not in found:
             raise CheckpointError(
                 f"{file} has {len(found)} layers, and none of them has the number {layer}; seen: "
-                f"{', '.join(sorted(found)[:5])}"
+                f"{', '.join(name[:40] for name in sorted(found)[:5])}"
             )
     return len(found)
 
@@ -168,7 +171,7 @@ def _refuse_leftovers(
     known = set(used)
     left = [name for name in tensors if name not in known and not re.fullmatch(dead, name)]
     if left:
-        shown = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
+        shown = ", ".join(name[:80] for name in left[:5]) + (", ..." if len(left) > 5 else "")
         raise CheckpointError(
             f"{file} holds {len(left)} tensors that a Decision Transformer of this dialect does "
             f"not have: {shown}"

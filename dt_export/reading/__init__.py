@@ -13,7 +13,7 @@ from dt_export.reading.arrays import read_npy, read_npz
 from dt_export.reading.damage import check_file, damaged, shown
 from dt_export.reading.document import REQUIRED, Document, numbers
 from dt_export.reading.documents import read_json, read_yaml
-from dt_export.reading.torch_files import read_d3, read_torch
+from dt_export.reading.torch_files import read_torch
 
 __all__ = [
     "REQUIRED",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-NEWEST_OF_TORCH = 2  # the protocol of the pickles that torch.save writes
+ROOM = 64 * 2**20  # bytes of float32 that any file may become, and four times its own size
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -61,14 +61,22 @@ def read_file(path: Path) -> Any:
         size = path.stat().st_size
         with damaged(path, f"({size} bytes) is truncated or not safetensors", remedy):
             return load_file(path, device="cpu")
-    with damaged(path, "cannot be read"), path.open("rb") as file:
-        start = file.read(2)
-    plain_pickle = start[:1] == b"\x80" and start[1:] > bytes([NEWEST_OF_TORCH])
-    return read_d3(path) if plain_pickle else read_torch(path)
+    return read_torch(path)
 
 
-def float32(state_dict: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """The tensors in float32, and a note for the user where that changed any."""
+def float32(state_dict: dict[str, Tensor], path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors in float32, and a note for the user where that changed any.
+
+    Raises:
+        CheckpointError: they would be far larger than the file at ``path``: many names can stand
+            for the same numbers.
+    """
+    size = 4 * sum(tensor.numel() for tensor in state_dict.values())
+    if size > 4 * path.stat().st_size + ROOM:
+        raise CheckpointError(
+            f"{path} has {path.stat().st_size} bytes, and its tensors would take {size}: too many "
+            "names share the same numbers; save the weights without sharing"
+        )
     weights = {
         name: tensor.to(torch.float32) if tensor.dtype in FLOATS else tensor
         for name, tensor in state_dict.items()

@@ -16,7 +16,7 @@ from dt_export.errors import CheckpointError
 from dt_export.reading.bounded import Bounded
 from dt_export.reading.damage import check_file, damaged
 
-LARGEST = 64 * 2**20  # bytes of one array; statistics of four 84 x 84 frames take 226 kB
+LARGEST = 8 * 2**20  # bytes of one array; statistics of four 84 x 84 frames take 226 kB
 MEMBER = ".npy"
 
 
@@ -47,7 +47,9 @@ def read_npz(path: Path, keys: Collection[str]) -> dict[str, np.ndarray]:
         names = [name.removesuffix(MEMBER) for name in archive.namelist()]
         for key in keys:
             if key not in names:
-                raise CheckpointError(f"{path} has no key {key!r}; seen: {', '.join(names[:8])}")
+                raise CheckpointError(
+                    f"{path} has no key {key!r}; seen: {', '.join(n[:40] for n in names[:8])}"
+                )
         found = {}
         for key in keys:
             with archive.open(key + MEMBER) as member:

@@ -1,6 +1,5 @@
 """Files as strangers hand them over: one place turns what is wrong with them into one error."""
 
-import reprlib
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,25 +8,30 @@ from typing import Any
 
 from dt_export.errors import CheckpointError, UsageError
 
-LONGEST = 80  # characters of a value in a message
+LONGEST = 80  # characters of a text in a message
+SHOWN = 6  # values of a container
 
 
-class _Shown(reprlib.Repr):
-    """``repr`` that is short whatever the value: no deep nesting, no long text, no huge number."""
-
-    def repr_int(self, value: int, level: int) -> str:
-        bits = value.bit_length()
-        return repr(value) if bits <= 256 else f"an integer of {bits} bits"
-
-
-_repr = _Shown()
-_repr.maxlevel, _repr.maxstring, _repr.maxother = 3, LONGEST, LONGEST
-
-
-def shown(value: Any) -> str:
-    """A value for a message: of a length that fits there, and in time however it is nested."""
-    text = _repr.repr(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+def shown(value: Any, depth: int = 2) -> str:
+    """A value for a message: of a length that fits there, and in time whatever it is."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str):
+        return repr(value if len(value) <= LONGEST else f"{value[:LONGEST]}...")
+    if value is None or isinstance(value, int | float | complex):
+        return repr(value)
+    if hasattr(value, "shape"):
+        return f"numbers of shape {list(value.shape)[:8]}"
+    if not isinstance(value, list | tuple | dict | set):
+        return type(value).__name__
+    kind = "mapping" if isinstance(value, dict) else type(value).__name__
+    if not depth or len(value) > SHOWN:
+        return f"a {kind} of {len(value)}"
+    if isinstance(value, dict):
+        items = [f"{shown(key, 0)}: {shown(item, depth - 1)}" for key, item in value.items()]
+        return f"{{{', '.join(items)}}}"
+    inside = ", ".join(shown(item, depth - 1) for item in value)
+    return f"[{inside}]" if isinstance(value, list) else f"({inside})"
 
 
 @contextmanager

@@ -3,18 +3,20 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Never
 
 import numpy as np
 from torch import Tensor
 
 from dt_export.errors import CheckpointError
-from dt_export.facts import LARGEST
+from dt_export.facts import LARGEST, SMALLEST
 from dt_export.reading.damage import shown
 
 LARGEST_SIZE = 2**31 - 1  # of anything that counts rows, columns or steps
 MOST_NUMBERS = 2**20  # in a list of statistics; four frames of 84 x 84 are 28,224
 DEEPEST = 4  # nesting of such a list
+LONGEST_NAME = 200  # characters of an environment, an activation, a kind of something
 REQUIRED = object()
 
 
@@ -61,14 +63,20 @@ class Document:
         if not plain or not abs(value) <= LARGEST:
             self._refuse(key, value, "a finite number")
         if not value > above or (value == 0 and not zero):
-            what = f"a number above {above:g}" if above > -math.inf else "a number other than 0"
+            limit = 0 if 0 < above <= SMALLEST else above  # float32 sees no difference
+            what = f"a number above {limit:g}" if above > -math.inf else "a number other than 0"
             self._refuse(key, value, what)
         return float(value)
 
     def text(self, key: str, default: Any = REQUIRED) -> Any:
+        """A name: printable, and of a length that names have."""
         value = self._value(key, default)
-        if value is not default and not isinstance(value, str):
+        if value is default:
+            return default
+        if not isinstance(value, str):
             self._refuse(key, value, "text")
+        if len(value) > LONGEST_NAME or not value.isprintable():
+            self._refuse(key, value, f"printable text of at most {LONGEST_NAME} characters")
         return value
 
     def flag(self, key: str, default: Any = REQUIRED) -> Any:
@@ -99,7 +107,7 @@ class Document:
     def _value(self, key: Any, default: Any) -> Any:
         value = self.values.get(key)
         if value is None and default is REQUIRED:
-            seen = ", ".join(map(str, list(self.values)[:12])) or "nothing"
+            seen = ", ".join(str(name)[:40] for name in islice(self.values, 12)) or "nothing"
             raise CheckpointError(f"{self.where} has no key {key!r}; seen: {seen}")
         return default if value is None else value
 
@@ -113,8 +121,10 @@ def numbers(values: Any, file: str, key: str) -> tuple[float, ...]:
     Raises:
         CheckpointError: something else; the message names the file and the key.
     """
-    array = isinstance(values, np.ndarray | Tensor)
-    flat = values.reshape(-1).tolist() if array else _flat(values)
+    if isinstance(values, np.ndarray | Tensor):
+        flat = values.reshape(-1).tolist() if math.prod(values.shape) <= MOST_NUMBERS else None
+    else:
+        flat = _flat(values)
     if flat is None or not all(
         isinstance(item, int | float) and not isinstance(item, bool) for item in flat
     ):

@@ -9,7 +9,8 @@ import yaml
 from dt_export.errors import CheckpointError
 from dt_export.reading.damage import check_file, damaged
 
-LARGEST = 16 * 2**20  # bytes; statistics of a stack of frames take less
+LARGEST = 16 * 2**20  # bytes of JSON; statistics of a stack of frames take less
+LARGEST_YAML = 64 * 2**10  # bytes; its parser takes seconds a megabyte
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: not to be read, not plain YAML, or something else than a mapping.
     """
-    check_file(path, LARGEST)
+    check_file(path, LARGEST_YAML)
     with damaged(path, "cannot be read as plain YAML"):
         document = yaml.load(path.read_text(encoding="utf-8"), _Plain)
     return _mapping(path, document, "a YAML mapping")

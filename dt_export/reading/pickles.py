@@ -14,6 +14,8 @@ What each opcode that could do more than that may do here:
 - SETITEM(S), APPEND(S), ADDITEMS: fill a dict, list or set of this machine's own making. Keys are
   numbers and text: hashing a nested tuple can take for ever.
 - BINPERSID: asks for a tensor's storage.
+- Everything that makes something, or copies what it is given, is charged for it: a few bytes of a
+  pickle can ask for the same work again and again.
 - INST, OBJ, NEWOBJ, NEWOBJ_EX, PERSID, EXT, buffers from outside: refused.
 """
 
@@ -25,11 +27,12 @@ from typing import Any
 
 from dt_export.reading.bounded import Bounded
 
-MOST_OPCODES = 5_000_000
-MOST_MADE = 2**30  # bytes, roughly: a call may copy what it is given, and be made many times
+MOST_OPCODES = 2_000_000
+MOST_MADE = 2**28  # bytes, roughly, of all that is made and copied
+LARGEST_KEY = 2**60  # integers beyond it can be chosen so that all have one hash
 MOST_BITS = 4096  # of an integer: states of random generators take 128
 KEYS = (str, bytes, int, float, bool, type(None))
-IDENTIFIER = re.compile(r"[A-Za-z_][\w.<>]*")
+IDENTIFIER = re.compile(r"[A-Za-z_][\w.<>]{0,199}")
 
 Call = Callable[..., Any]
 
@@ -50,7 +53,7 @@ class Unbuilt:
     """What REDUCE began and BUILD must finish before anything else may hold it."""
 
     build: Call  # takes the state, gives the finished value
-    memo: list[int] = field(default_factory=list)  # where the pickle remembers it
+    memo: set[int] = field(default_factory=set)  # where the pickle remembers it
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []  # how high the stack was
         self.memo: dict[int, Any] = {}
-        self.made = 0  # by calls, roughly in bytes
+        self.made = 0  # roughly in bytes
 
     def run(self, stream: Bounded) -> Any:
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
@@ -127,6 +130,16 @@ class _Machine:
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
+    def make(self, value: Any) -> None:
+        """Push something new."""
+        self.charge(_weight(value))
+        self.push(value)
+
+    def charge(self, weight: int) -> None:
+        self.made += weight
+        if self.made > MOST_MADE:
+            raise ValueError(f"its pickle makes more than {MOST_MADE} bytes")
+
     # Containers
 
     def mark(self, _: Any) -> None:
@@ -155,11 +168,11 @@ class _Machine:
 
     def add(self, _: Any) -> None:
         items = self.pop_mark()
-        self.top(set).update(map(_key, items))
+        self.top(set).update(map(checked_key, items))
 
     def set_item(self, _: Any) -> None:
         value, key = self.pop(), self.pop()
-        self.top(dict)[_key(key)] = value
+        self.top(dict)[checked_key(key)] = value
 
     def set_items(self, _: Any) -> None:
         items = self.pop_mark()
@@ -170,13 +183,13 @@ class _Machine:
     def put(self, index: int) -> None:
         value = self.stack[-1]
         if isinstance(value, Unbuilt):
-            value.memo.append(index)
+            value.memo.add(index)
         self.memo[index] = value
 
     def get(self, index: int) -> None:
         if index not in self.memo:
             raise ValueError(f"its pickle asks for item {index} of a memo that has none")
-        self.push(self.memo[index])
+        self.push(_finished(self.memo[index]))
 
     # Names
 
@@ -204,17 +217,18 @@ class _Machine:
         call = self.vocabulary.calls.get(function.name)
         if call is None:
             raise NamesCodeError(f"a call of {function.name}")
-        value = call(*arguments)
-        self.made += _weight(value)
-        if self.made > MOST_MADE:
-            raise ValueError(f"its pickle makes more than {MOST_MADE} bytes")
-        self.push(value)
+        self.charge(_weight(arguments) + sum(map(_weight, arguments)))
+        self.make(call(*arguments))
 
     def build(self, _: Any) -> None:
         state = self.pop()
         target = self.stack[-1]
         if isinstance(target, Unbuilt):
+            self.charge(
+                _weight(state) + sum(map(_weight, state if isinstance(state, tuple) else ()))
+            )
             self.stack[-1] = built = target.build(state)
+            self.charge(_weight(built))
             for index in target.memo:
                 self.memo[index] = built
         elif not isinstance(target, dict) or not isinstance(state, dict):
@@ -241,23 +255,29 @@ def _literal(value: Any) -> Any:
     return value
 
 
-def _key(value: Any) -> Any:
+def checked_key(value: Any) -> Any:
     if not isinstance(value, KEYS):
         raise ValueError(f"its pickle has a key of type {_kind(value)}, expected text or a number")
+    if isinstance(value, int) and abs(value) >= LARGEST_KEY:
+        raise ValueError(f"its pickle has a key of {value.bit_length()} bits")
     return value
 
 
 def _pairs(items: list[Any]) -> dict[Any, Any]:
     if len(items) % 2:
         raise ValueError("its pickle has a key without a value")
-    return {_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)}
+    return {checked_key(key): value for key, value in zip(items[::2], items[1::2], strict=True)}
 
 
 def _weight(value: Any) -> int:
-    """Roughly the bytes of a fresh copy."""
-    if isinstance(value, bytes):
-        return len(value)
-    return 64 * len(value) if isinstance(value, dict | set | list | tuple) else 0
+    """Roughly the bytes of a fresh copy, and the work to look through it."""
+    if isinstance(value, str | bytes):
+        return 50 + len(value)
+    if isinstance(value, set | dict):
+        return 200 + 64 * len(value)
+    if isinstance(value, list | tuple):
+        return 60 + 16 * len(value)
+    return 30 if isinstance(value, int | float | None | Name) else 600
 
 
 def _kind(value: Any) -> str:
@@ -276,14 +296,14 @@ HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     "NONE": lambda machine, argument: machine.push(None),
     "NEWTRUE": lambda machine, argument: machine.push(True),
     "NEWFALSE": lambda machine, argument: machine.push(False),
-    "EMPTY_LIST": lambda machine, argument: machine.push([]),
-    "EMPTY_DICT": lambda machine, argument: machine.push({}),
-    "EMPTY_SET": lambda machine, argument: machine.push(set()),
+    "EMPTY_LIST": lambda machine, argument: machine.make([]),
+    "EMPTY_DICT": lambda machine, argument: machine.make({}),
+    "EMPTY_SET": lambda machine, argument: machine.make(set()),
     "EMPTY_TUPLE": lambda machine, argument: machine.push(()),
-    "LIST": lambda machine, argument: machine.push(machine.pop_mark()),
-    "TUPLE": lambda machine, argument: machine.push(tuple(machine.pop_mark())),
-    "DICT": lambda machine, argument: machine.push(_pairs(machine.pop_mark())),
-    "FROZENSET": lambda machine, argument: machine.push(set(map(_key, machine.pop_mark()))),
+    "LIST": lambda machine, argument: machine.make(machine.pop_mark()),
+    "TUPLE": lambda machine, argument: machine.make(tuple(machine.pop_mark())),
+    "DICT": lambda machine, argument: machine.make(_pairs(machine.pop_mark())),
+    "FROZENSET": lambda machine, argument: machine.make(set(map(checked_key, machine.pop_mark()))),
     "TUPLE1": lambda machine, argument: machine.tuple_of(1),
     "TUPLE2": lambda machine, argument: machine.tuple_of(2),
     "TUPLE3": lambda machine, argument: machine.tuple_of(3),

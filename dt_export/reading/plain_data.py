@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dt_export.reading.pickles import KEYS, Call, Name, Unbuilt
+from dt_export.reading.pickles import Call, Name, Unbuilt, checked_key
 
 # By the code that NumPy gives them; structured, object, text and date types are not among them.
 DTYPES = {
@@ -18,6 +18,7 @@ DTYPES = {
 }
 LAYOUT = (None, None, None, -1, -1, 0)  # no subarray, no names, no fields, sizes as usual, no flags
 NDARRAY = "numpy.ndarray"
+MOST_AXES = 32
 
 
 def array(kind: Any, shape: Any, code: Any) -> Unbuilt:
@@ -34,8 +35,8 @@ def _fill(state: Any) -> np.ndarray:
         raise ValueError("it holds an array without a type of plain numbers")
     if not isinstance(shape, tuple) or not isinstance(raw, bytes):
         raise ValueError("it holds an array of something else than bytes")
-    if not all(_is_count(axis) for axis in shape):
-        raise ValueError(f"it holds an array of shape {shape!r:.80}")
+    if len(shape) > MOST_AXES or not all(_is_count(axis) for axis in shape):
+        raise ValueError("it holds an array whose shape cannot be")
     if math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"it holds an array of {len(raw)} bytes, which its shape contradicts")
     return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
@@ -78,15 +79,15 @@ def mapping(*arguments: Any) -> dict[Any, Any]:
         return {}
     (source,) = items
     pairs = source.items() if isinstance(source, dict) else source
-    return {_key(key): value for key, value in pairs}
+    return {checked_key(key): value for key, value in pairs}
 
 
 def collection(items: Any = ()) -> set[Any]:
-    return {_key(item) for item in _sequence(items)}
+    return {checked_key(item) for item in _sequence(items)}
 
 
 def byte_array(content: Any = b"", encoding: Any = None) -> bytes:
-    """bytearray, from bytes or from text in latin1; nothing here needs to change in place."""
+    """bytes and bytearray, from bytes or from text in latin1; nothing here changes in place."""
     if isinstance(content, str) and encoding == "latin-1":
         return content.encode("latin1")
     if not isinstance(content, bytes | bytearray) or encoding is not None:
@@ -105,17 +106,14 @@ def sizes(items: Any = ()) -> tuple[Any, ...]:
 
 def device(*arguments: Any) -> str:
     """torch.device: its name; everything is read onto the CPU."""
-    return ":".join(str(part) for part in arguments if isinstance(part, str | int))
+    kind, *index = arguments
+    if not isinstance(kind, str) or len(kind) > 40 or not all(map(_is_count, index)):
+        raise ValueError("it holds a device that cannot be")
+    return ":".join(map(str, (kind, *index[:1])))
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
-
-
-def _key(value: Any) -> Any:
-    if not isinstance(value, KEYS):
-        raise ValueError("it holds a container whose keys are neither text nor numbers")
-    return value
 
 
 def _sequence(items: Any) -> list[Any] | tuple[Any, ...]:
@@ -137,11 +135,9 @@ CALLS: dict[str, Call] = {
     **{f"{core}.multiarray._reconstruct": array for core in CORES},
     **{f"{core}.multiarray.scalar": scalar for core in CORES},
     **{f"{module}.{kind}": collection for module in BUILTINS for kind in ("set", "frozenset")},
-    **{f"{module}.bytearray": byte_array for module in BUILTINS},
+    **{f"{module}.{kind}": byte_array for module in BUILTINS for kind in ("bytes", "bytearray")},
     **{f"{module}.complex": complex_number for module in BUILTINS},
 }
+DEFAULTS = ("dict", "list", "tuple", "int", "long", "float", "bool", "str", "unicode")
 # Stand for themselves, as arguments: types of defaults, the class of an array.
-NAMES = frozenset(
-    {NDARRAY}
-    | {f"{module}.{kind}" for module in BUILTINS for kind in ("dict", "list", "int", "float")}
-)
+NAMES = frozenset({NDARRAY} | {f"{module}.{kind}" for module in BUILTINS for kind in DEFAULTS})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ from dt_export.reading.pickles import Name, NamesCodeError, Vocabulary, read_pic
 ZIP = b"PK\x03\x04"
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
+NOTHING = Vocabulary({}, frozenset())
 BIG_ENDIAN = "its numbers are in big-endian order; save it again on a usual machine"
 STORAGES = {
     f"torch.{name}Storage": getattr(torch, dtype)
@@ -59,48 +60,48 @@ class Storage:
         """torch._utils._rebuild_tensor: a view that lies within the storage."""
         if not isinstance(size, tuple) or not isinstance(stride, tuple) or len(size) != len(stride):
             raise ValueError("it holds a tensor without a size")
+        if len(size) > plain_data.MOST_AXES:
+            raise ValueError(f"it holds a tensor of {len(size)} axes")
         if not all(_is_count(number) for number in (offset, *size, *stride)):
             raise ValueError("it holds a tensor whose size is not made of natural numbers")
         stored, numel = self.numbers.numel(), math.prod(size)
         last = offset + sum((axis - 1) * step for axis, step in zip(size, stride, strict=True))
         if numel > stored or (numel and last >= stored):
-            raise ValueError(f"it holds a tensor of size {list(size)} on {stored} stored numbers")
+            raise ValueError(
+                f"it holds a tensor of size {list(size)} on {stored} stored numbers; where it was "
+                "expanded, save tensor.contiguous()"
+            )
         return self.numbers.as_strided(size, stride, offset)
 
 
-def read_torch(path: Path, content: bytes | None = None) -> Any:
+def read_torch(path: Path) -> Any:
     """Whatever ``torch.save`` wrote, as long as it is tensors, containers, numbers and text.
 
-    Mappings of all kinds come back as dicts, NumPy's scalars as numbers.
-
-    Args:
-        content: read instead of the file, where it stands inside of another.
+    Mappings of all kinds come back as dicts, NumPy's scalars as numbers. d3rlpy's ``.d3`` is a
+    plain dict whose ``torch`` are the bytes of such a file: its entries are put beside the others.
 
     Raises:
         CheckpointError: truncated, of another format, or a pickle that would run code.
     """
-    with _told(path, "is truncated or no PyTorch file"), _opened(path, content) as stream:
-        known = Bounded(stream)
-        start = known.read(len(ZIP))
-        known.seek(0)
-        return _read_zip(path, known) if start == ZIP else _read_legacy(known)
+    with _told(path, "is truncated or no PyTorch file"), path.open("rb") as file:
+        stream = Bounded(file)
+        if _is_zip(stream):
+            return _read_zip(path, stream)
+        first = read_pickle(stream, NOTHING)
+        if not isinstance(first, dict) or not isinstance(first.get("torch"), bytes):
+            return _read_legacy(first, stream)
+        inside = Bounded(io.BytesIO(first.pop("torch")))
+        if _is_zip(inside):
+            inner = _read_zip(path, inside)
+        else:
+            inner = _read_legacy(read_pickle(inside, NOTHING), inside)
+        return first | inner if isinstance(inner, dict) else first
 
 
-def _opened(path: Path, content: bytes | None) -> IO[bytes]:
-    return path.open("rb") if content is None else io.BytesIO(content)
-
-
-def read_d3(path: Path) -> dict[str, Any]:
-    """d3rlpy's ``.d3``: a plain dict whose ``torch`` are the bytes of a PyTorch file.
-
-    Raises: as ``read_torch`` does.
-    """
-    with _told(path, "is truncated or no plain pickle"), path.open("rb") as stream:
-        document = read_pickle(Bounded(stream), Vocabulary({}, frozenset()))
-    if not isinstance(document, dict) or not isinstance(document.get("torch"), bytes):
-        raise CheckpointError(f"{path} is a pickle, but not one that d3rlpy writes")
-    inner = read_torch(path, document.pop("torch"))
-    return document | inner if isinstance(inner, dict) else document
+def _is_zip(stream: Bounded) -> bool:
+    start = stream.read(len(ZIP))
+    stream.seek(0)
+    return start == ZIP
 
 
 @contextmanager
@@ -111,7 +112,8 @@ def _told(path: Path, problem: str) -> Iterator[None]:
             yield
         except NamesCodeError as error:
             raise CheckpointError(
-                f"{path} is refused: reading it would run code it carries ({error}). "
+                f"{path} is refused: it names {error}, which is more than tensors, containers and "
+                "numbers, and reading that would run code. "
                 "Where you trust it, load it there and save the weights alone: "
                 "torch.save(model.state_dict(), 'weights.pt'), "
                 "or safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
@@ -174,17 +176,16 @@ def _records(path: Path, archive: zipfile.ZipFile, size: int) -> dict[str, zipfi
     return records
 
 
-def _read_legacy(stream: Bounded) -> Any:
+def _read_legacy(magic: Any, stream: Bounded) -> Any:
     """Magic number, protocol, the machine, the object, keys of storages, then each one's bytes.
 
     The object is read twice: what its storages are made of stands in it, and they come after it.
     """
-    nothing = Vocabulary({}, frozenset())
-    if read_pickle(stream, nothing) != LEGACY_MAGIC:
-        raise ValueError("it does not begin as a PyTorch file does")
-    if read_pickle(stream, nothing) != LEGACY_PROTOCOL:
+    if type(magic) is not int or magic != LEGACY_MAGIC:
+        raise ValueError("it does not begin as a PyTorch file does, nor as d3rlpy's")
+    if read_pickle(stream, NOTHING) != LEGACY_PROTOCOL:
         raise ValueError("it is of another protocol than 1001")
-    machine = read_pickle(stream, nothing)
+    machine = read_pickle(stream, NOTHING)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise ValueError(BIG_ENDIAN)
     wanted: dict[str, Storage] = {}
@@ -197,7 +198,7 @@ def _read_legacy(stream: Bounded) -> Any:
 
     begin = stream.tell()
     read_pickle(stream, _vocabulary(remember))
-    keys = read_pickle(stream, nothing)
+    keys = read_pickle(stream, NOTHING)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ValueError("it has no list of storages")
     if not set(keys) <= set(wanted) or len(set(keys)) != len(keys):
@@ -233,19 +234,30 @@ def _vocabulary(load: Load) -> Vocabulary:
         "torch._utils._rebuild_tensor": _tensor,
         "torch._utils._rebuild_tensor_v2": _tensor,
         "torch._utils._rebuild_parameter": _parameter,
+        "torch._utils._rebuild_parameter_with_state": _parameter,
     }
     return Vocabulary(calls, plain_data.NAMES | DTYPES | STORAGES.keys(), storage)
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
+def _tensor(
+    storage: Any,
+    offset: Any,
+    size: Any,
+    stride: Any,
+    _gradient: Any = None,
+    _hooks: Any = None,
+    metadata: Any = None,
+) -> Tensor:
     """torch._utils._rebuild_tensor(_v2); gradients and hooks are of no use here."""
     if not isinstance(storage, Storage):
         raise ValueError("it holds a tensor without a storage")
+    if metadata not in (None, {}):  # bits that turn signs around
+        raise ValueError("it holds a tensor that is conjugated or negated: save a resolved copy")
     return storage.view(offset, size, stride)
 
 
-def _parameter(data: Any, *_: Any) -> Tensor:
-    """torch._utils._rebuild_parameter."""
+def _parameter(data: Any, _gradient: Any, _hooks: Any, _state: Any = None) -> Tensor:
+    """torch._utils._rebuild_parameter(_with_state)."""
     if not isinstance(data, Tensor):
         raise ValueError("it holds a parameter that is no tensor")
     return data

@@ -652,3 +652,134 @@ def test_every_seed_loads_for_otherwise_refusing_proves_nothing(loading, checkpo
     for case in checkpoint_seeds:
         outcome = loading.run(case.case())
         assert outcome.kind == "accepted", (case.name, outcome)
+
+
+# A few bytes of a pickle can ask for the same work again and again. These are the programs of a
+# torch file; P is a storage of four numbers, and what a program leaves behind is thrown away.
+
+
+def raw(program: bytes, **records: bytes) -> bytes:
+    found = [("archive/data.pkl", b"\x80\x02" + program + b"N."), ("archive/byteorder", b"little")]
+    return archive.packed([*found, *((f"archive/data/{n[1:]}", c) for n, c in records.items())])
+
+
+def named(module: str, name_: str, memo: int) -> bytes:
+    return f"c{module}\n{name_}\n".encode() + b"q" + bytes([memo]) + b"0"
+
+
+def unicode(text: str) -> bytes:
+    return b"X" + struct.pack("<I", len(text)) + text.encode()
+
+
+def long(value: int) -> bytes:
+    content = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(content)]) + content
+
+
+def get(memo: int) -> bytes:
+    return b"h" + bytes([memo])
+
+
+def keep(memo: int) -> bytes:
+    return b"q" + bytes([memo]) + b"0"
+
+
+FOUR = b"(" + unicode("storage") + b"ctorch\nFloatStorage\n" + unicode("0") + unicode("cpu")
+FOUR += b"K\x04tQ"
+REBUILD, RECORD = named("torch._utils", "_rebuild_tensor", 0), bytes(16)
+DTYPE_STATE = b"(K\x03" + unicode("<") + b"NNN" + b"J\xff\xff\xff\xff" * 2 + b"K\x00t" + keep(1)
+WORK = {
+    "text that a device doubles": named("torch", "device", 0)
+    + unicode("A" * 64)
+    + keep(1)
+    + (get(0) + get(1) + get(1) + b"\x86R" + keep(1)) * 30,
+    "a set of one list, again and again": named("builtins", "set", 0)
+    + b"("
+    + b"N" * 300_000
+    + b"l\x85"
+    + keep(1)
+    + (get(0) + get(1) + b"R0") * 1500,
+    "a tensor of twenty thousand axes": REBUILD
+    + b"("
+    + FOUR
+    + b"K\x00("
+    + b"K\x01" * 20_000
+    + b"t"
+    + b"q\x02"
+    + get(2)
+    + b"t"
+    + keep(1)
+    + (get(0) + get(1) + b"R0") * 3000,
+    "the product of a million sizes": REBUILD
+    + long(2**39)
+    + keep(3)
+    + get(0)
+    + b"("
+    + FOUR
+    + b"K\x00("
+    + get(3) * 600_000
+    + b"K\x00t"
+    + b"q\x02"
+    + get(2)
+    + b"tR0",
+    "keys of one hash": b"}("
+    + b"".join(long(k * ((1 << 61) - 1)) + b"N" for k in range(1, 40_001))
+    + b"u0",
+    "one dtype, remembered and built without end": DTYPE_STATE
+    + b"cnumpy\ndtype\n"
+    + unicode("f4")
+    + b"\x89\x88\x87R"
+    + b"q\x00" * 300_000
+    + get(0) * 2000
+    + (get(1) + b"b0") * 2000,
+    "millions of empty sets": b"\x8f" * 4_900_000,
+    "a parameter with half a million arguments": named("torch._utils", "_rebuild_parameter", 0)
+    + b"("
+    + b"N" * 500_000
+    + b"t"
+    + keep(1)
+    + (get(0) + get(1) + b"R0") * 20_000,
+}
+
+
+@pytest.mark.parametrize("program_", WORK.values(), ids=WORK)
+def test_a_small_pickle_cannot_ask_for_much_work(loading, program_):
+    case = Case("checkpoint", "attack", {"m.pt": raw(program_, _0=RECORD)}, {"path": "./m.pt"})
+    assert_refused(loading, case)
+
+
+def test_many_names_of_one_storage_are_not_many_weights(loading):
+    shared, buffer = torch.zeros(500_000, dtype=torch.bfloat16), io.BytesIO()
+    torch.save({f"a{k}": shared[:] for k in range(2000)}, buffer)
+    case = Case("checkpoint", "attack", {"m.pt": buffer.getvalue()}, {"path": "./m.pt"})
+    assert "share the same numbers" in assert_refused(loading, case)
+
+
+def test_statistics_that_inflate_are_not_counted_one_by_one(loading, seed):
+    numbers = np.zeros(66_000_000, np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, mean=numbers, std=numbers)
+    case = seed("kzl").case("attack", **{"stats.npz": buffer.getvalue()})
+    case.arguments.setdefault("overrides", {})["stats"] = "./stats.npz"
+    assert_refused(loading, case)
+
+
+def test_a_value_of_many_axes_is_shown_at_once(loading, seed):
+    found = seed("online-dt")
+    (file,) = found.files
+    document = torch.load(io.BytesIO(found.files[file]), weights_only=False)
+    document["args"]["n_head"] = torch.zeros((2,) * 19, dtype=torch.uint8)
+    buffer = io.BytesIO()
+    torch.save(document, buffer)
+    assert "numbers of shape" in assert_refused(
+        loading, found.case("attack", **{file: buffer.getvalue()})
+    )
+
+
+def test_names_of_any_length_leave_a_message_that_can_be_read(loading, seed):
+    found = seed("kzl")
+    tensors = torch.load(io.BytesIO(found.files["model.pt"]), weights_only=True)
+    buffer = io.BytesIO()
+    torch.save({**tensors, "\x1b[31m" + "x" * 1_000_000: torch.ones(1)}, buffer)
+    detail = assert_refused(loading, found.case("attack", **{"model.pt": buffer.getvalue()}))
+    assert len(detail) < 3000

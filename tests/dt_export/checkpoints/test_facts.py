@@ -9,7 +9,7 @@ import pytest
 import torch
 from checkpoints_made_here import save_hugging_face
 from dt_runtime.contract import MAX_CONTEXT_LENGTH
-from oracles import corl, d3rlpy_numpy, kzl, online_dt
+from oracles import atari, corl, d3rlpy_numpy, kzl, online_dt
 from safetensors.torch import load_file, save_file
 
 from dt_export.checkpoints import load
@@ -57,6 +57,9 @@ def refused(path, words, overrides=None):
         ("return_scale", "1000", "return_scale is '1000', expected a finite number"),
         ("target_returns", [float("inf")], "target_returns holds a NaN or an infinity"),
         ("environment", 5, "environment is 5, expected text"),
+        ("environment", "x\x1b[31m", "environment is .*expected printable text"),
+        ("environment", "\ud800", "environment is .*expected printable text"),
+        ("environment", "x" * 10_000, "environment is .*expected printable text of at most 200"),
         ("discrete", "true", "discrete is 'true', expected true or false"),
     ),
 )
@@ -223,6 +226,20 @@ def test_configuration_of_d3rlpy(tmp_path, place, value, words):
     inner[place[-1]] = value
     file.write_bytes(pickle.dumps(outer | {"config": json.dumps(document)}, protocol=4))
     refused(file, words)
+
+
+def test_choices_have_no_bounds_and_no_scale(tmp_path):
+    directory = save_hugging_face(tmp_path / "ck", action_tanh=False)
+    facts = {"discrete": True, "action_scale": [1.0, 1.0], "action_offset": [0.0, 0.0]}
+    (directory / "policy.json").write_text(json.dumps(facts))
+    refused(directory, "actions are choices here, and choices have no")
+
+
+def test_a_window_longer_than_the_positions_in_it(tmp_path):
+    options = atari.Options()
+    file = atari.save(tmp_path, atari.state_dict(np.random.default_rng(0), options), options)
+    flags = Overrides(n_head=2, context_length=400)
+    refused(file, "context_length is 400, and the checkpoint has positions for 6", flags)
 
 
 @pytest.mark.parametrize("length", (MAX_CONTEXT_LENGTH + 1, 10**22))
