@@ -64,8 +64,8 @@ class Policy:
     A discrete policy holds the last index, or gives 0. Rows are not told apart: a fault in one is a
     fault of the call. Window, timesteps and caches stay as they were, as if there had been no call;
     only finite rewards still come off the returns-to-go, for no later call will bring them again.
-    ``faults`` counts the calls that were faulted, in any mode, and ``last_fault`` says what the
-    last one was (None before there is one). A wrong shape or type is a bug and no fault: it raises
+    ``faults`` counts the calls that met a fault, in any mode, and ``last_fault`` says what the last
+    one was (None before there is one). A wrong shape or type is a bug and no fault: it raises
     ``ValueError`` in every mode.
 
     Args:
@@ -278,7 +278,7 @@ class Policy:
                 an episode ignore it; pass 0.0 to keep the return-to-go where it is.
             applied_action: what was really done instead of the previous action, where something
                 between policy and motors changed it; the next window then tells the truth. A call
-                that fails or is faulted forgets it.
+                that fails or meets a fault forgets it.
 
         Returns:
             A new array, raw and bounded: ``[A]``, or ``[batch_size, A]`` for many rows. Of a
@@ -296,12 +296,20 @@ class Policy:
             raise RuntimeError(IN_USE)
         try:
             self._busy = True
-            return self._step(observation, reward, applied_action)
+            # Python looks for signals after calls: so the step is committed when none is left, or
+            # Ctrl-C could raise here although the policy has moved.
+            past = self._step(observation, reward, applied_action)
+            action = past.actions.copy()  # the caller's own
+            self._past = past
+            return action
         except (NotFiniteError, OutputError) as fault:
+            said = str(fault)
             if self.on_fault == "raise":
-                self._note(fault)
+                self.faults, self.last_fault = self.faults + 1, said
                 raise
-            return self._substitute(fault, reward, applied_action)
+            past, action = self._substitute(reward, applied_action)
+            self.faults, self.last_fault, self._past = self.faults + 1, said, past
+            return action
         finally:
             self._busy = False
 
@@ -340,8 +348,8 @@ class Policy:
         observation: np.ndarray,
         reward: float | np.ndarray | None,
         applied_action: np.ndarray | None,
-    ) -> np.ndarray:
-        """A step from the past to the next one, which is committed when all else has gone well."""
+    ) -> _Past:
+        """The past after a step, not committed yet: nothing has moved before ``act`` keeps it."""
         past, memory = self._past, self._memory
         states = self._states(observation)
         if not past.started:
@@ -373,8 +381,7 @@ class Policy:
             actions, draws = self._choose(output, past.draws)
         else:
             actions, draws = self._bounded(output), None
-        self._past = _Past(taken, returns_to_go, timesteps, actions, place, draws, True)
-        return actions.copy()
+        return _Past(taken, returns_to_go, timesteps, actions, place, draws, True)
 
     def _bounded(self, output: np.ndarray) -> np.ndarray:
         """A new array of raw actions within the bounds."""
@@ -418,17 +425,10 @@ class Policy:
             "weights may be damaged (`dt-export validate FILE --model MODEL`)"
         )
 
-    def _note(self, fault: Exception) -> None:
-        self.faults += 1
-        self.last_fault = str(fault)
-
     def _substitute(
-        self,
-        fault: Exception,
-        reward: float | np.ndarray | None,
-        applied_action: np.ndarray | None,
-    ) -> np.ndarray:
-        """What is done instead of a step that is faulted; rewards are taken off all the same."""
+        self, reward: float | np.ndarray | None, applied_action: np.ndarray | None
+    ) -> tuple[_Past, np.ndarray]:
+        """The past and the action after a fault; rewards are taken off all the same."""
         past = self._past
         if not past.started:
             raise self._not_started()
@@ -445,9 +445,7 @@ class Policy:
             actions = np.where(
                 began if self.batch_size > 1 else began.item(), past.actions, actions
             )
-        self._note(fault)
-        self._past = past._replace(returns_to_go=left)
-        return actions if actions.ndim else actions[()]
+        return past._replace(returns_to_go=left), actions if actions.ndim else actions[()]
 
     def _still(self) -> np.ndarray:
         """Zeros within the bounds, or the indices 0."""
