@@ -84,7 +84,9 @@ class Slots:
         self._mask[:], self._answer_mask[:] = HIDDEN, HIDDEN
         self._strips = self._new_strips()
 
-        self._places, self._at_places = self._new_places()
+        self._places, self._offsets = self._new_places()
+        # Arrays, for NumPy adds those faster than plain numbers.
+        self._starts = [np.array(place * per_step) for place in range(self.context_length)]
         self._schedule(count)
         self._row = np.arange(rows)
         self._tell_answer(np.zeros(rows, np.int64))
@@ -112,8 +114,8 @@ class Slots:
             strips[i] = [(mask[..., (i - 1) * per_step : (i + 1) * per_step], both)]
         return strips
 
-    def _new_places(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Where new tokens go: the column of the arrays to fill, and its values by place.
+    def _new_places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where new tokens go: the column of the arrays to fill, and its values at place 0.
 
         ``position`` counts rows of slots, and ``answer_position`` has a row's slots end to end.
         """
@@ -126,8 +128,7 @@ class Slots:
         names = ("position", "answer_position")
         self.arrays |= {n: array for n, array in zip(names, block, strict=True) if n in self.arrays}
         offsets = np.stack((token, slot * self.positions + token))  # [2, M]
-        steps = range(0, self.positions, self.per_step)
-        return block[:, :, 2], [offsets + step for step in steps]
+        return block[:, :, 2], offsets
 
     def _by_slot(self, name: str, *shape: int) -> np.ndarray | None:
         """An optional array [B * G * ...] as [B, G, ...]."""
@@ -194,7 +195,7 @@ class Slots:
             oldest = (at + per_step) % self.positions
             mask[:, :, 1 if oldest == at else 0 :, oldest] = HIDDEN  # a token always sees itself
         self._show_answer(stages)
-        self._places[...] = self._at_places[new_place]
+        np.add(self._offsets, self._starts[new_place], self._places)
         return new_place, began
 
     def _fill_one(
