@@ -354,3 +354,43 @@ def test_a_step_graph_of_many_heads_takes_no_memory_for_each_place():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < memory
+
+
+UNSEEN = (
+    *"\x00\t\n\x1b\x1f\x7f\x80\x9b\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202e",
+    *"\u2066\u2069\ufeff\ud800\udfff",
+)
+TEXTS = (
+    ("dialect", "dialect"),
+    ("environment", "environment"),
+    ("source.model", "source.model"),
+    ("source.sha256", "source.sha256"),
+    ("validation.reference", "validation.reference"),
+    ("action.names", r"action.names\[1\]"),
+    ("inputs.0.shape.0", r"inputs\[0\].shape\[0\]"),
+    ("producer.torch", "producer"),
+    ("producer.nested", "producer"),
+    ("producer", "a key of producer"),
+)
+
+
+@pytest.mark.parametrize("character", UNSEEN, ids=lambda c: f"U+{ord(c):04X}")
+def test_strings_with_characters_that_a_terminal_acts_on_are_refused(documents, character):
+    text = f"ab{character}c"
+    values = {
+        "action.names": ["a", text],
+        "producer": {text: 1},
+        "producer.nested": [{"a": [text]}],
+    }
+    for path, field in TEXTS:
+        with pytest.raises(
+            ContractError, match=rf"has {field} = .*expected a string without control"
+        ) as caught:
+            Contract.from_json(told(documents["policy"], path, values.get(path, text)))
+        assert character not in str(caught.value)
+
+
+def test_strings_of_other_languages_are_read(documents):
+    for text in ("Größe", "関節 1", "a b", "\U0001f916", "m/s²"):
+        contract = Contract.from_json(told(documents["policy"], "environment", text))
+        assert contract.environment == text
