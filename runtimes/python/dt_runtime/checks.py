@@ -120,6 +120,11 @@ def _action(action: "ActionSpec", least: int) -> Iterator[str]:
             yield f"has action.scale[{index}] = {scale}, expected a number that is not 0"
     if (action.scale is None) != (action.offset is None):
         yield "has one of action.scale and action.offset, expected both or neither"
+    rows = zip(action.scale or (), action.offset or (), strict=True)
+    for index, (scale, offset) in enumerate(rows):
+        raw = (0.0, *(b[index] for b in (action.low, action.high) if b is not None))
+        if any(abs(value - offset) > MAX_FLOAT32 * abs(scale) for value in raw):
+            yield f"has action.scale[{index}] = {scale}, too small for its offset and bounds"
     both = action.low is not None and action.high is not None
     bounds = zip(action.low, action.high, strict=True) if both else ()
     for index, (low, high) in enumerate(bounds):

@@ -1,8 +1,8 @@
 """JSON into frozen dataclasses, strictly: their type hints are the schema.
 
 An ``int`` is no bool and no 1.0, a ``float`` is any finite number, a tuple is made of a list, and
-None is taken only where the hint says so; strings hold no control characters. Whatever deviates is one ``SchemaError`` that names the
-field by its path, such as ``state.mean[3]``.
+None is taken only where the hint says so; strings hold no control characters. Whatever deviates is
+one ``SchemaError`` that names the field by its path, such as ``state.mean[3]``.
 """
 
 import json

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dt_runtime import layout
 from dt_runtime.checks import CACHES, NEW
 from dt_runtime.checks import DEFAULT_SLOTS as DEFAULT
 from dt_runtime.contract import Contract
@@ -52,16 +53,15 @@ class Slots:
         context = contract.context_length
         self.ring = slots == RING
         count = 1 if self.ring else slots
-        if not isinstance(count, int | np.integer) or not 1 <= count <= context:
+        whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+        if not whole or not 1 <= count <= context:
             raise ValueError(f"slots is {slots!r}, expected 1 to {context} (K), or {RING!r}")
         fixed = fixed_slots(contract)
         if fixed not in (None, count):
             raise ValueError(f"slots is {slots!r}, and the file was made for {fixed} of them")
         self.rows, self.slots, self.context_length = rows, count, context
         sizes = {"batch": rows, "slots": count}
-        self.arrays: dict[str, np.ndarray] = {
-            spec.name: np.zeros(spec.sized(sizes), spec.dtype) for spec in contract.inputs
-        }
+        self.arrays: dict[str, np.ndarray] = layout.arrays(contract, rows, sizes)
         self.per_step = 3 if "returns_to_go" in self.arrays else 2
 
         # The arrays as [B, G, ...], to fill every slot of a row at once.
