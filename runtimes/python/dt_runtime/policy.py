@@ -135,7 +135,7 @@ class Policy:
                 f"seed is {_shown(seed)}, expected a whole number from 0, or None"
             ) from None
         is_path = isinstance(artifact, str | Path)
-        if not is_path and not (hasattr(artifact, "contract") and hasattr(artifact, "bind")):
+        if not is_path and not hasattr(artifact, "contract"):
             raise TypeError(
                 f"artifact is {_shown(artifact)}, expected the path of an ONNX file, or an engine"
             )
