@@ -4,8 +4,10 @@ import copy
 import dataclasses
 import json
 import re
+import tracemalloc
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from dt_runtime import OnnxEngine, Policy
 from dt_runtime.contract import (
@@ -17,6 +19,7 @@ from dt_runtime.contract import (
     TensorSpec,
     Validation,
 )
+from dt_runtime.slots import Slots
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -211,6 +214,9 @@ LIES = (
     ("step", "inputs.10.dtype", "float16", "values_0 of float16, expected float32"),
     ("step", "outputs.1.name", "old_keys_0", "no 'new_keys_0' among its outputs"),
     ("step", "outputs.1.shape.2", 17, "new_keys_0 of shape"),
+    ("step", "inputs.9.shape.1", 1025, r"keys_0.shape\[1\] \(heads\) = 1025, expected 1 to 1024"),
+    ("policy", "outputs.0.shape.0", "999999999*batch", r"outputs\[0\] \(action\) of more than"),
+    ("sequence", "inputs.0.dtype", "uint8", "state.mean for states of uint8"),
     ("backbone", "inputs.0.name", "embeds\n", r"inputs\[0\].name"),
 )
 
@@ -306,3 +312,85 @@ def test_a_contract_made_in_python_is_checked_when_asked():
 
 def test_size_of_a_state_with_several_axes():
     assert StateSpec((4, 84, 84)).size == 4 * 84 * 84
+
+
+@pytest.mark.parametrize("field", ("inputs", "outputs"))
+def test_the_tensors_of_a_contract_are_bounded_in_all(documents, field):
+    document = copy.deepcopy(documents["backbone"])
+    large = {"dtype": "float32", "shape": [2**28]}
+    document[field] = [large | {"name": f"tensor_{index}"} for index in range(5)]
+    with pytest.raises(ContractError, match=f"{field} of more than 1073741824 elements in all"):
+        Contract.from_json(json.dumps(document))
+
+
+def test_a_step_graph_of_many_heads_takes_no_memory_for_each_place():
+    """Where new tokens go is one table, and none for each of K places."""
+    heads, context = 1024, 4096
+    specs = (
+        TensorSpec("states", "float32", ("batch*slots", 1)),
+        TensorSpec("actions", "float32", ("batch*slots", 1)),
+        TensorSpec("answer_mask", "float32", ("batch", 1, 1, f"{2 * context}*slots")),
+        TensorSpec("answer_position", "int64", (f"{2 * heads}*batch*slots", 3)),
+        TensorSpec("answer", "int64", ("batch",)),
+        TensorSpec("memory_0", "float32", ("batch", heads, f"{2 * context}*slots", 1)),
+    )
+    contract = Contract(
+        graph="step",
+        dialect="huggingface",
+        state=StateSpec((1,)),
+        action=ActionSpec("continuous", 1),
+        context_length=context,
+        max_ep_len=10,
+        inputs=specs,
+        outputs=(
+            TensorSpec("action", "float32", ("batch", 1)),
+            dataclasses.replace(specs[-1], name="new_memory_0"),
+        ),
+    )
+    contract.check()
+    memory = sum(np.prod(spec.sized({"batch": 1, "slots": 4})) * 8 for spec in specs)
+    tracemalloc.start()
+    Slots(contract, 1, 4)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < memory
+
+
+UNSEEN = (
+    *"\x00\t\n\x1b\x1f\x7f\x80\x9b\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202e",
+    *"\u2066\u2069\ufeff\ud800\udfff",
+)
+TEXTS = (
+    ("dialect", "dialect"),
+    ("environment", "environment"),
+    ("source.model", "source.model"),
+    ("source.sha256", "source.sha256"),
+    ("validation.reference", "validation.reference"),
+    ("action.names", r"action.names\[1\]"),
+    ("inputs.0.shape.0", r"inputs\[0\].shape\[0\]"),
+    ("producer.torch", "producer"),
+    ("producer.nested", "producer"),
+    ("producer", "a key of producer"),
+)
+
+
+@pytest.mark.parametrize("character", UNSEEN, ids=lambda c: f"U+{ord(c):04X}")
+def test_strings_with_characters_that_a_terminal_acts_on_are_refused(documents, character):
+    text = f"ab{character}c"
+    values = {
+        "action.names": ["a", text],
+        "producer": {text: 1},
+        "producer.nested": [{"a": [text]}],
+    }
+    for path, field in TEXTS:
+        with pytest.raises(
+            ContractError, match=rf"has {field} = .*expected a string without control"
+        ) as caught:
+            Contract.from_json(told(documents["policy"], path, values.get(path, text)))
+        assert character not in str(caught.value)
+
+
+def test_strings_of_other_languages_are_read(documents):
+    for text in ("Größe", "関節 1", "a b", "\U0001f916", "m/s²"):
+        contract = Contract.from_json(told(documents["policy"], "environment", text))
+        assert contract.environment == text

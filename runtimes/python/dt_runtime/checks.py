@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MAX_CONTEXT_LENGTH = 4096  # timesteps; attention over three tokens each takes gigabytes there
 MAX_TIMESTEP = 2**31  # beyond the last one
 MAX_ELEMENTS = 2**28  # of one tensor, for one row and the default number of slots
+MAX_TOTAL = 2**30  # elements of all inputs, and of all outputs
+MAX_HEADS = 1024
 MAX_SIZE = 2**24  # of an observation or an action
 MAX_FLOAT32 = 3.4028234663852886e38
 MIN_FLOAT32 = 1.1754943508222875e-38  # the smallest with all its digits
@@ -118,6 +120,11 @@ def _action(action: "ActionSpec", least: int) -> Iterator[str]:
             yield f"has action.scale[{index}] = {scale}, expected a number that is not 0"
     if (action.scale is None) != (action.offset is None):
         yield "has one of action.scale and action.offset, expected both or neither"
+    rows = zip(action.scale or (), action.offset or (), strict=True)
+    for index, (scale, offset) in enumerate(rows):
+        raw = (0.0, *(b[index] for b in (action.low, action.high) if b is not None))
+        if any(abs(value - offset) > MAX_FLOAT32 * abs(scale) for value in raw):
+            yield f"has action.scale[{index}] = {scale}, too small for its offset and bounds"
     both = action.low is not None and action.high is not None
     bounds = zip(action.low, action.high, strict=True) if both else ()
     for index, (low, high) in enumerate(bounds):
@@ -136,6 +143,7 @@ def _tensors(field: str, specs: tuple["TensorSpec", ...], contract: "Contract") 
     context, seen = contract.context_length, set()
     usual = min(DEFAULT_SLOTS, context)
     sizes = {"batch": 1, "sequence": context, "slots": usual, "tokens": 1, "past": context}
+    total = 0
     for index, spec in enumerate(specs):
         where = f"{field}[{index}]"
         if not _NAME.fullmatch(spec.name):
@@ -148,8 +156,12 @@ def _tensors(field: str, specs: tuple["TensorSpec", ...], contract: "Contract") 
             yield f"has {where}.shape of {len(spec.shape)} axes, expected at most 8"
         for number, axis in enumerate(spec.shape):
             yield from _axis(f"{where}.shape[{number}]", axis, contract.graph)
-        if field == "inputs" and math.prod(spec.sized(sizes)) > MAX_ELEMENTS:
+        elements = math.prod(spec.sized(sizes))
+        if elements > MAX_ELEMENTS:
             yield f"has {where} ({spec.name}) of more than {MAX_ELEMENTS} elements"
+        total += elements
+        if total > MAX_TOTAL:
+            yield f"has {field} of more than {MAX_TOTAL} elements in all"
 
 
 def _axis(field: str, axis: int | str, graph: str) -> Iterator[str]:
@@ -177,6 +189,8 @@ def _window(contract: "Contract") -> Iterator[str]:
     if length not in (None, context):
         yield f"has windows of {length} timesteps, and context_length = {context}"
     bare = contract.graph == "sequence"
+    if bare and states == "uint8" and contract.state.mean is not None:
+        yield "has state.mean for states of uint8, which a sequence graph takes as they are"
     for numbers in ((3, 2), (2, 5)):  # two sizes of every axis that is free
         sizes = dict(zip(("batch", "sequence"), numbers, strict=True))
         b, t = batch or numbers[0], length or numbers[1]
@@ -212,6 +226,7 @@ def _step(contract: "Contract") -> Iterator[str]:
     if len(caches[0].shape) != 4 or not all(isinstance(n, int) for n in caches[0].shape[1::2]):
         yield f"has {caches[0].name} of shape {shown(caches[0].shape)}, expected four axes"
     heads, depth = caches[0].shape[1], caches[0].shape[3]
+    yield from _within(f"{caches[0].name}.shape[1] (heads)", heads, 1, MAX_HEADS)
     if not specs["states"].shape or not specs["answer"].shape:
         yield "has states or answer without axes"
     rows, batch = specs["states"].shape[0], specs["answer"].shape[0]

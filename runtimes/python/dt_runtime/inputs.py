@@ -30,9 +30,9 @@ def numbers(field: str, value: Any) -> np.ndarray:
     except MemoryError:
         raise
     except Exception:  # whatever the conversion of a foreign object raises
-        raise ValueError(f"{field} is no array of numbers: {_shown(value)}") from None
+        raise ValueError(f"{field} is no array of numbers: {shown(value)}") from None
     if array.dtype.kind not in "biuf":
-        what = f"{array.dtype}" if isinstance(value, np.ndarray) else _shown(value)
+        what = f"{array.dtype}" if isinstance(value, np.ndarray) else shown(value)
         raise ValueError(f"{field} is no array of numbers: {what}")
     return array
 
@@ -125,16 +125,16 @@ def rows_of(rows: Any, batch: int) -> np.ndarray:
     if index.size == 0:
         return np.arange(0)
     if index.dtype.kind == "f" or index.ndim > 1:
-        raise ValueError(f"rows is {_shown(rows)}, expected indices or a boolean mask")
+        raise ValueError(f"rows is {shown(rows)}, expected indices or a boolean mask")
     index = index.reshape(-1)
     if ((index < 0) | (index >= batch)).any():
-        raise ValueError(f"rows is {_shown(index.tolist())}, expected 0 to {batch - 1}")
+        raise ValueError(f"rows is {shown(index.tolist())}, expected 0 to {batch - 1}")
     if len(np.unique(index)) != len(index):
-        raise ValueError(f"rows is {_shown(index.tolist())}, expected each row once")
+        raise ValueError(f"rows is {shown(index.tolist())}, expected each row once")
     return index.astype(np.int64)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value for a message: of a number with thousands of digits, only what it is."""
     try:
         return f"{value!r:.80}"

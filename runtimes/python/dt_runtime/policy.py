@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from math import hypot, isfinite
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,11 +14,14 @@ from dt_runtime.checks import MAX_FLOAT32
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine, OnnxEngine
 from dt_runtime.inputs import NotFiniteError
+from dt_runtime.inputs import shown as _shown
+from dt_runtime.layout import MAX_ROWS
 from dt_runtime.slots import DEFAULT, Slots, fixed_slots
 from dt_runtime.window import Window
 
 GRAPHS = ("policy", "step", "sequence")
 ON_FAULT = ("raise", "hold", "zero")
+MAX_FLOAT64 = float(np.finfo(np.float64).max)
 FEW = 64  # numbers that plain Python looks at faster than NumPy
 IN_USE = (
     "this Policy is in use by another call: a policy serves one thread at a time. Give every "
@@ -52,7 +56,8 @@ class Policy:
 
     One thread at a time: a call while another one runs is refused. ``clone`` makes a policy for
     another thread. A call that fails, or is interrupted, leaves the policy as it was before, so
-    that it may simply be made again; and actions never leave the contract's bounds.
+    that it may simply be made again; and actions never leave the contract's bounds, which are
+    rounded to float32, as actions are.
 
     A fault is an observation or a reward that is not finite or beyond float32, or an output that is
     not finite. What becomes of it is up to ``on_fault``:
@@ -64,8 +69,8 @@ class Policy:
     A discrete policy holds the last index, or gives 0. Rows are not told apart: a fault in one is a
     fault of the call. Window, timesteps and caches stay as they were, as if there had been no call;
     only finite rewards still come off the returns-to-go, for no later call will bring them again.
-    ``faults`` counts the calls that were faulted, in any mode, and ``last_fault`` says what the
-    last one was (None before there is one). A wrong shape or type is a bug and no fault: it raises
+    ``faults`` counts the calls that met a fault, in any mode, and ``last_fault`` says what the last
+    one was (None before there is one). A wrong shape or type is a bug and no fault: it raises
     ``ValueError`` in every mode.
 
     Args:
@@ -86,8 +91,9 @@ class Policy:
 
     Raises:
         FileNotFoundError, ContractError, RuntimeError, ImportError: see ``OnnxEngine``.
-        ValueError: a batch size below 1, an option that does not exist, or a graph or outputs that
-            this class cannot run.
+        TypeError: the artifact is neither a path nor an engine.
+        ValueError: an option that does not exist or is out of its range, more rows than memory
+            should hold, or a graph or outputs that this class cannot run.
 
     Example:
         >>> policy = Policy("hopper.onnx")
@@ -109,13 +115,30 @@ class Policy:
         seed: int | None = None,
         on_fault: str = "raise",
     ):
-        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"batch_size is {batch_size!r}, expected a whole number from 1")
-        if on_fault not in ON_FAULT:
-            raise ValueError(f"on_fault is {on_fault!r}, expected one of {', '.join(ON_FAULT)}")
-        if temperature is not None and not 0 < temperature < np.inf:
-            raise ValueError(f"temperature is {temperature}, expected more than 0, or None")
+        whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+        if not whole or not 1 <= batch_size <= MAX_ROWS:
+            raise ValueError(
+                f"batch_size is {_shown(batch_size)}, expected a whole number from 1 to {MAX_ROWS}"
+            )
+        if not isinstance(on_fault, str) or on_fault not in ON_FAULT:
+            raise ValueError(
+                f"on_fault is {_shown(on_fault)}, expected one of {', '.join(ON_FAULT)}"
+            )
+        if temperature is not None and not _is_temperature(temperature):
+            raise ValueError(
+                f"temperature is {_shown(temperature)}, expected a number above 0, or None"
+            )
+        try:
+            self._rng = np.random.default_rng(seed)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"seed is {_shown(seed)}, expected a whole number from 0, or None"
+            ) from None
         is_path = isinstance(artifact, str | Path)
+        if not is_path and not hasattr(artifact, "contract"):
+            raise TypeError(
+                f"artifact is {_shown(artifact)}, expected the path of an ONNX file, or an engine"
+            )
         self._engine = OnnxEngine(artifact, provider, threads, cuda_graph) if is_path else artifact
         contract = self._engine.contract
         if contract.graph not in GRAPHS:
@@ -143,7 +166,7 @@ class Policy:
         self.last_fault: str | None = None
 
         self._discrete = contract.action.kind == "discrete"
-        self._temperature, self._rng = temperature, np.random.default_rng(seed)
+        self._temperature = None if temperature is None else float(temperature)
         self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
         one_shape = getattr(self._engine, "cuda_graph", False)
         self._slots = slots
@@ -278,7 +301,7 @@ class Policy:
                 an episode ignore it; pass 0.0 to keep the return-to-go where it is.
             applied_action: what was really done instead of the previous action, where something
                 between policy and motors changed it; the next window then tells the truth. A call
-                that fails or is faulted forgets it.
+                that fails or meets a fault forgets it.
 
         Returns:
             A new array, raw and bounded: ``[A]``, or ``[batch_size, A]`` for many rows. Of a
@@ -296,12 +319,20 @@ class Policy:
             raise RuntimeError(IN_USE)
         try:
             self._busy = True
-            return self._step(observation, reward, applied_action)
+            # Python looks for signals after calls: so the step is committed when none is left, or
+            # Ctrl-C could raise here although the policy has moved.
+            past = self._step(observation, reward, applied_action)
+            action = past.actions.copy()  # the caller's own
+            self._past = past
+            return action
         except (NotFiniteError, OutputError) as fault:
+            said = str(fault)
             if self.on_fault == "raise":
-                self._note(fault)
+                self.faults, self.last_fault = self.faults + 1, said
                 raise
-            return self._substitute(fault, reward, applied_action)
+            past, action = self._substitute(reward, applied_action)
+            self.faults, self.last_fault, self._past = self.faults + 1, said, past
+            return action
         finally:
             self._busy = False
 
@@ -340,8 +371,8 @@ class Policy:
         observation: np.ndarray,
         reward: float | np.ndarray | None,
         applied_action: np.ndarray | None,
-    ) -> np.ndarray:
-        """A step from the past to the next one, which is committed when all else has gone well."""
+    ) -> _Past:
+        """The past after a step, not committed yet: nothing has moved before ``act`` keeps it."""
         past, memory = self._past, self._memory
         states = self._states(observation)
         if not past.started:
@@ -349,7 +380,14 @@ class Policy:
         returns_to_go = self._returns_after(past, reward)
         last = past.actions if applied_action is None else self._applied(applied_action)
         if self._action_scale is not None:  # in the network's units
-            last = (last - self._action_offset) / self._action_scale
+            with np.errstate(over="ignore"):
+                last = (last - self._action_offset) / self._action_scale
+            if applied_action is not None and not np.isfinite(last).all():
+                where = np.argwhere(~np.isfinite(last))[0].tolist()
+                raise ValueError(
+                    f"applied_action{where} is {np.asarray(applied_action)[tuple(where)]}: in the "
+                    "network's units, (action - action.offset) / action.scale, it is beyond float32"
+                )
 
         elapsed = past.elapsed
         timesteps = elapsed + self._first_timestep
@@ -373,8 +411,7 @@ class Policy:
             actions, draws = self._choose(output, past.draws)
         else:
             actions, draws = self._bounded(output), None
-        self._past = _Past(taken, returns_to_go, timesteps, actions, place, draws, True)
-        return actions.copy()
+        return _Past(taken, returns_to_go, timesteps, actions, place, draws, True)
 
     def _bounded(self, output: np.ndarray) -> np.ndarray:
         """A new array of raw actions within the bounds."""
@@ -396,7 +433,10 @@ class Policy:
         self._rng.bit_generator.state = draws
         # The maximum of logits plus Gumbel noise is a draw from their softmax.
         noise = self._rng.gumbel(size=logits.shape)
-        index = (logits.astype(np.float64) / self._temperature + noise).argmax(axis=-1)
+        logits = logits.astype(np.float64)
+        logits -= logits.max(axis=-1, keepdims=True)  # the likeliest stays finite, however cold
+        with np.errstate(over="ignore"):
+            index = (logits / self._temperature + noise).argmax(axis=-1)
         return index, self._rng.bit_generator.state
 
     def _check_output(self, output: np.ndarray) -> None:
@@ -418,17 +458,10 @@ class Policy:
             "weights may be damaged (`dt-export validate FILE --model MODEL`)"
         )
 
-    def _note(self, fault: Exception) -> None:
-        self.faults += 1
-        self.last_fault = str(fault)
-
     def _substitute(
-        self,
-        fault: Exception,
-        reward: float | np.ndarray | None,
-        applied_action: np.ndarray | None,
-    ) -> np.ndarray:
-        """What is done instead of a step that is faulted; rewards are taken off all the same."""
+        self, reward: float | np.ndarray | None, applied_action: np.ndarray | None
+    ) -> tuple[_Past, np.ndarray]:
+        """The past and the action after a fault; rewards are taken off all the same."""
         past = self._past
         if not past.started:
             raise self._not_started()
@@ -445,9 +478,7 @@ class Policy:
             actions = np.where(
                 began if self.batch_size > 1 else began.item(), past.actions, actions
             )
-        self._note(fault)
-        self._past = past._replace(returns_to_go=left)
-        return actions if actions.ndim else actions[()]
+        return past._replace(returns_to_go=left), actions if actions.ndim else actions[()]
 
     def _still(self) -> np.ndarray:
         """Zeros within the bounds, or the indices 0."""
@@ -506,8 +537,14 @@ class Policy:
         ):
             states = inputs.floats("observation", observation, self._shape)
         if self._mean is not None:
-            with np.errstate(over="ignore"):  # the output will tell
+            with np.errstate(over="ignore"):
                 states = (states.astype(np.float32) - self._mean) / self._std
+            if not np.isfinite(states).all():
+                where = np.argwhere(~np.isfinite(states))[0].tolist()
+                raise NotFiniteError(
+                    f"observation{where} is {np.asarray(observation)[tuple(where)]}: normalised, "
+                    "(observation - state.mean) / state.std, it is beyond float32"
+                )
         return states
 
     def _applied(self, action: np.ndarray) -> np.ndarray:
@@ -600,6 +637,11 @@ def _memory(
             "graph has caches (`dt-export onnx --graph step`)"
         )
     return Window(contract, rows, padded=one_shape)
+
+
+def _is_temperature(value: Any) -> bool:
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and 0 < value <= MAX_FLOAT64
 
 
 def _array(values: tuple[float, ...] | None, shape: tuple[int, ...]) -> np.ndarray | None:

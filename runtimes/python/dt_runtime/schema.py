@@ -1,12 +1,13 @@
 """JSON into frozen dataclasses, strictly: their type hints are the schema.
 
 An ``int`` is no bool and no 1.0, a ``float`` is any finite number, a tuple is made of a list, and
-None is taken only where the hint says so. Whatever deviates is one ``SchemaError`` that names the
-field by its path, such as ``state.mean[3]``.
+None is taken only where the hint says so; strings hold no control characters. Whatever deviates is
+one ``SchemaError`` that names the field by its path, such as ``state.mean[3]``.
 """
 
 import json
 import math
+import re
 import types
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -15,6 +16,11 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 MAX_TEXT = 16 * 2**20  # characters of a document
 MAX_DEPTH = 16  # of what a dict may hold
 MAX_INT = 2**63
+# What a terminal or an editor would act on, or not show: controls, direction marks, line
+# separators, zero-width characters, and halves of surrogate pairs.
+_UNSEEN = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 class SchemaError(ValueError):
@@ -71,7 +77,7 @@ def _value(hint: Any, value: Any, path: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise _unexpected(path, value, "an object")
-        _check_depth(value, path, MAX_DEPTH)
+        _check_inner(value, path, MAX_DEPTH)
         return value
     if is_dataclass(hint):
         if not isinstance(value, dict):
@@ -107,18 +113,32 @@ def _plain(hint: type, value: Any, path: str) -> Any:
     elif hint is int and type(value) is int:
         if -MAX_INT <= value < MAX_INT:
             return value
-    elif hint in (str, bool) and type(value) is hint:
+    elif hint is bool and type(value) is bool:
+        return value
+    elif hint is str and type(value) is str:
+        _check_text(value, path)
         return value
     raise _unexpected(path, value, NAMES[hint])
 
 
-def _check_depth(value: Any, path: str, left: int) -> None:
+def _check_inner(value: Any, path: str, left: int) -> None:
+    """What a field of any JSON may hold."""
+    if isinstance(value, str):
+        _check_text(value, path)
     if not isinstance(value, dict | list):
         return
     if not left:
         raise SchemaError(f"has {path} nested more than {MAX_DEPTH} deep")
+    if isinstance(value, dict):
+        for key in value:
+            _check_text(key, f"a key of {path}")
     for item in value.values() if isinstance(value, dict) else value:
-        _check_depth(item, path, left - 1)
+        _check_inner(item, path, left - 1)
+
+
+def _check_text(value: str, path: str) -> None:
+    if _UNSEEN.search(value):
+        raise _unexpected(path, value, "a string without control characters")
 
 
 def _unexpected(path: str, value: Any, expected: str) -> SchemaError:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from dt_runtime import layout
 from dt_runtime.checks import CACHES, NEW
 from dt_runtime.checks import DEFAULT_SLOTS as DEFAULT
 from dt_runtime.contract import Contract
@@ -52,16 +53,15 @@ class Slots:
         context = contract.context_length
         self.ring = slots == RING
         count = 1 if self.ring else slots
-        if not isinstance(count, int | np.integer) or not 1 <= count <= context:
+        whole = isinstance(count, int | np.integer) and not isinstance(count, bool)
+        if not whole or not 1 <= count <= context:
             raise ValueError(f"slots is {slots!r}, expected 1 to {context} (K), or {RING!r}")
         fixed = fixed_slots(contract)
         if fixed not in (None, count):
             raise ValueError(f"slots is {slots!r}, and the file was made for {fixed} of them")
         self.rows, self.slots, self.context_length = rows, count, context
         sizes = {"batch": rows, "slots": count}
-        self.arrays: dict[str, np.ndarray] = {
-            spec.name: np.zeros(spec.sized(sizes), spec.dtype) for spec in contract.inputs
-        }
+        self.arrays: dict[str, np.ndarray] = layout.arrays(contract, rows, sizes)
         self.per_step = 3 if "returns_to_go" in self.arrays else 2
 
         # The arrays as [B, G, ...], to fill every slot of a row at once.
@@ -84,7 +84,9 @@ class Slots:
         self._mask[:], self._answer_mask[:] = HIDDEN, HIDDEN
         self._strips = self._new_strips()
 
-        self._places, self._at_places = self._new_places()
+        self._places, self._offsets = self._new_places()
+        # Arrays, for NumPy adds those faster than plain numbers.
+        self._starts = [np.array(place * per_step) for place in range(self.context_length)]
         self._schedule(count)
         self._row = np.arange(rows)
         self._tell_answer(np.zeros(rows, np.int64))
@@ -112,8 +114,8 @@ class Slots:
             strips[i] = [(mask[..., (i - 1) * per_step : (i + 1) * per_step], both)]
         return strips
 
-    def _new_places(self) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Where new tokens go: the column of the arrays to fill, and its values by place.
+    def _new_places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where new tokens go: the column of the arrays to fill, and its values at place 0.
 
         ``position`` counts rows of slots, and ``answer_position`` has a row's slots end to end.
         """
@@ -126,8 +128,7 @@ class Slots:
         names = ("position", "answer_position")
         self.arrays |= {n: array for n, array in zip(names, block, strict=True) if n in self.arrays}
         offsets = np.stack((token, slot * self.positions + token))  # [2, M]
-        steps = range(0, self.positions, self.per_step)
-        return block[:, :, 2], [offsets + step for step in steps]
+        return block[:, :, 2], offsets
 
     def _by_slot(self, name: str, *shape: int) -> np.ndarray | None:
         """An optional array [B * G * ...] as [B, G, ...]."""
@@ -194,7 +195,7 @@ class Slots:
             oldest = (at + per_step) % self.positions
             mask[:, :, 1 if oldest == at else 0 :, oldest] = HIDDEN  # a token always sees itself
         self._show_answer(stages)
-        self._places[...] = self._at_places[new_place]
+        np.add(self._offsets, self._starts[new_place], self._places)
         return new_place, began
 
     def _fill_one(

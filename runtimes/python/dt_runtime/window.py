@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from dt_runtime import layout
 from dt_runtime.contract import Contract
 
 
@@ -29,9 +30,8 @@ class Window:
         # A file of fixed shape gets windows of K alone, and so does an engine that wants one shape.
         self.padded = rows > 1 or padded or isinstance(contract.inputs[0].shape[1], int)
         sizes = {"batch": rows, "sequence": self.context_length}
-        self.arrays: Mapping[str, np.ndarray] = {  # every input is [B, K, ...]
-            spec.name: np.zeros(spec.sized(sizes), spec.dtype) for spec in contract.inputs
-        }
+        # Every input is [B, K, ...].
+        self.arrays: Mapping[str, np.ndarray] = layout.arrays(contract, rows, sizes)
         self._mask = self.arrays["attention_mask"]
         self._mask[:] = 1
         self._columns = np.arange(self.context_length)
