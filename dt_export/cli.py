@@ -344,7 +344,10 @@ def validate(
     ] = None,
     precision: Annotated[
         Literal["fp32", "fp16", "int8"] | None,
-        typer.Option(help="What the artifact must count in.  [default: what its graph counts in]"),
+        typer.Option(
+            help="What the artifact counts in; fp16 and int8 have wider tolerances, which count "
+            "only if you say so.  [default: held to the tolerance of fp32]"
+        ),
     ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", help="Write every comparison to this file.")

@@ -114,7 +114,9 @@ def export(
         if wanted.validate:
             seed = int(checkpoint.source.sha256[:8], 16)
             opened = _opened(temporary, wanted, writer)
-            report = validation.check(opened, checkpoint, seed=seed, on_case=on_case)
+            report = validation.check(
+                opened, checkpoint, seed=seed, precision=wanted.precision, on_case=on_case
+            )
             if report.passed and wanted.precision != "fp32" and wanted.episodes:
                 report = _play(report, opened, checkpoint, wanted, sizes, on_case)
             if not report.passed:
@@ -242,11 +244,13 @@ def _play(
         return replace(
             report, not_played=f"the checkpoint names no {what} (--env, --target-return)"
         )
-    if opened.contract.inputs[0].shape[0] not in (graphs.BATCH, step.ROWS, 1):
+    if opened.contract.batch_size not in (None, 1):
         return replace(report, not_played="the file has a batch of its own")
     try:
         env = make_environment(wanted.environment, environment)
     except UsageError as error:
+        if wanted.environment is not None:  # the user asked for this one
+            raise
         return replace(report, not_played=str(error))
     with closing(env), interrupts.temporary_folder() as folder:
         path = folder / f"fp32{onnx.SUFFIX}"

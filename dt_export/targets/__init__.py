@@ -41,7 +41,7 @@ def read_contract(path: Path) -> Contract:
     with opening(path, "cpu"):
         if path.suffix == torchscript.SUFFIX:
             return torchscript.read_contract(path)
-        return READERS[path.suffix](path).contract
+        return onnx.read_contract(path)
 
 
 def _check(path: Path) -> None:

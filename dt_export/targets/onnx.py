@@ -79,6 +79,11 @@ def read(path: Path, provider: str = "cpu") -> Opened:
     return Opened(engine.contract, engine.run, engine.provider, engine, precision.found(path))
 
 
+def read_contract(path: Path) -> Contract:
+    """The contract alone: the graph is opened, but not looked into."""
+    return OnnxEngine(path).contract
+
+
 def _scatter(cache: Any, position: Any, new: Any) -> Any:
     """``step.write`` in ONNX."""
     return opset18.ScatterND(cache, position, new)

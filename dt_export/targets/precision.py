@@ -1,9 +1,10 @@
 """What a graph counts in, found out from its operators and weights: no word of its own is believed.
 
-The precision of an artifact chooses the tolerance that it is held to, so it must not be the
-artifact that chooses. What makes the difference are the products of the layers: int8 has every one
-of them quantised, fp16 has float16 weights in every one of them, and anything else is fp32, which
-is the strictest. Embeddings and head are in float32 always (see int8.py).
+A graph can be made to look like int8, so this chooses no tolerance: a smaller precision counts only
+where the user states it too, see ``parity.check``. What makes the difference are the products of
+the layers: int8 has every one of them quantised, fp16 has float16 weights in every one of them, and
+anything else is fp32, which is the strictest. Embeddings and head are in float32 always (see
+int8.py).
 
 Names say nothing here. A product belongs to the layers if its weight is constant, if it reads
 normalised tokens, and if another normalisation reads what it gives: that leaves out the head, which
@@ -50,35 +51,51 @@ def found(path: Path) -> str:
 
 
 def _precision(graph: _Graph) -> str:
-    read = _inputs_read(graph)
-    writers = {name: node for node in graph.nodes for name in node.outputs}
-    weights = {_weight(graph, node, read, writers) for node in _layer_products(graph, read)}
-    return next(iter(weights)) if len(weights) == 1 else "fp32"
+    known = _values(graph)
+    kinds = {_speaks_of(node, known) for node in _layer_products(graph, known)}
+    return next(iter(kinds)) if len(kinds) == 1 else "fp32"
 
 
-def _inputs_read(graph: _Graph) -> dict[str, frozenset[str]]:
-    """By value: the inputs of the graph that it depends on; none for a constant."""
-    read = {name: frozenset([name]) for name in graph.inputs}
-    read |= {name: frozenset() for name in graph.constants}
-    waiting = list(graph.nodes)
-    while waiting:  # nodes may come in any order
-        later = []
-        for node in waiting:
-            given = [name for name in node.inputs if name]
-            if all(name in read for name in given):
-                union = frozenset().union(*(read[name] for name in given))
-                read |= dict.fromkeys(node.outputs, union)
-            else:
-                later.append(node)
-        if len(later) == len(waiting):  # these read what nobody gives
-            break
-        waiting = later
-    return read
+@dataclass(frozen=True)
+class _Value:
+    """``read`` are inputs of the graph that it depends on, two at most; none for a constant."""
+
+    read: frozenset[str]
+    kind: int | None = None  # of a constant: its type, in ONNX's numbers
 
 
-def _layer_products(graph: _Graph, read: Mapping[str, frozenset[str]]) -> list[_Node]:
+_UNKNOWN = _Value(frozenset([""]))  # depends on something that nobody gives
+
+
+def _values(graph: _Graph) -> dict[str, _Value]:
+    """What is known of every value, each node being looked at once, in whatever order they come."""
+    known = {name: _Value(frozenset([name])) for name in graph.inputs}
+    known |= {name: _Value(frozenset(), kind) for name, kind in graph.constants.items()}
+    readers: dict[str, list[int]] = defaultdict(list)
+    missing = [0] * len(graph.nodes)
+    for index, node in enumerate(graph.nodes):
+        for name in {name for name in node.inputs if name and name not in known}:
+            readers[name].append(index)
+            missing[index] += 1
+    ready = [index for index, count in enumerate(missing) if not count]
+    while ready:
+        node = graph.nodes[ready.pop()]
+        given = [known[name] for name in node.inputs if name]
+        union = frozenset().union(*(value.read for value in given))
+        same = node.operator in SAME and given
+        value = _Value(frozenset(sorted(union)[:2]), given[0].kind if same else None)
+        for name in node.outputs:
+            known.setdefault(name, value)
+            for index in readers.pop(name, ()):
+                missing[index] -= 1
+                if not missing[index]:
+                    ready.append(index)
+    return known
+
+
+def _layer_products(graph: _Graph, known: Mapping[str, _Value]) -> list[_Node]:
     def several(name: str) -> bool:  # tokens are made of several inputs, an observation of one
-        return len(read.get(name, ())) > 1
+        return len(known.get(name, _UNKNOWN).read) > 1
 
     normalised = [
         node
@@ -99,7 +116,7 @@ def _layer_products(graph: _Graph, read: Mapping[str, frozenset[str]]) -> list[_
         node
         for node in graph.nodes
         if node.operator in PRODUCTS
-        and any(not read.get(name, True) for name in node.inputs[:2])
+        and any(not known.get(name, _UNKNOWN).read for name in node.inputs[:2])
         and any(name in after for name in node.inputs)
         and any(name in before for name in node.outputs)
     ]
@@ -117,17 +134,10 @@ def _reached(start: Iterable[str], nodes: Mapping[str, list[_Node]], side: str) 
     return reached
 
 
-def _weight(
-    graph: _Graph,
-    node: _Node,
-    read: Mapping[str, frozenset[str]],
-    writers: Mapping[str, _Node],
-) -> str:
+def _speaks_of(node: _Node, known: Mapping[str, _Value]) -> str:
     """The precision that the weight of a product speaks of."""
-    (name, *_) = (name for name in node.inputs[:2] if not read.get(name, True))
-    while name in writers and writers[name].operator in SAME:
-        name = writers[name].inputs[0]
-    kind = graph.constants.get(name)
+    values = (known.get(name, _UNKNOWN) for name in node.inputs[:2])
+    kind = next(value.kind for value in values if not value.read)
     if node.operator in INTEGER_PRODUCTS and kind in BYTE:
         return "int8"
     return "fp16" if node.operator in FLOAT_PRODUCTS and kind in HALF else "fp32"

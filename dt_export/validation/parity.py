@@ -52,6 +52,7 @@ class Report:
     reference: str
     seed: int
     precision: str = "fp32"  # what the graph counts in
+    stated: str | None = None  # what the user says that it counts in
     closed_loop: ClosedLoop | None = None  # of a smaller precision, against fp32
     not_played: str | None = None  # why there is none
 
@@ -110,13 +111,14 @@ def check(
     """Compare an artifact with eager PyTorch on fresh inputs drawn from ``seed``.
 
     Args:
-        tolerance: by default that of the artifact's precision, which is found from its graph. A
-            contract that says otherwise is a difference, and the stricter tolerance counts.
-        precision: what the artifact is said to count in; anything else is a difference.
+        tolerance: by default that of ``precision``, or a stricter one where the graph, or the
+            contract, is of another; that is a difference too.
+        precision: what the user says that the artifact counts in. Unsaid, it is held to fp32's
+            tolerance: no file buys itself a wider one by looking like int8.
         on_case: called with (cases done, cases in all).
     """
     contract = opened.contract
-    said = [opened.precision, contract.precision, precision or opened.precision]
+    said = [opened.precision, contract.precision, precision or "fp32"]
     if tolerance is None:
         tolerance = min(TOLERANCES.get(name, TOLERANCE) for name in said)
     differences = (
@@ -133,8 +135,9 @@ def check(
                 if on_case is not None:
                     on_case(done, len(tasks))
     return Report(
-        contract, tuple(comparisons), differences, tolerance, reference_name, seed, opened.precision
-    )
+        contract, tuple(comparisons), differences, tolerance, reference_name, seed,
+        opened.precision, precision,
+    )  # fmt: skip
 
 
 def _tasks(

@@ -107,6 +107,20 @@ def test_an_environment_that_cannot_be_made_is_said(checkpoint, tmp_path):
     _, report = export(known, "onnx", tmp_path / "p.onnx", precision="int8", episodes=1)
     assert report.passed and report.closed_loop is None
     assert "hopper-medium-v2" in report.not_played
+    path = tmp_path / "asked.onnx"
+    with pytest.raises(UsageError, match="hopper-medium-v2"):  # what the user typed must be there
+        options = dict(precision="int8", episodes=1, environment="hopper-medium-v2")
+        export(known, "onnx", path, **options)
+    assert not path.exists()
+
+
+def test_a_step_graph_of_one_environment_is_played(tmp_path):
+    """Its first axis counts slots too, and is no batch."""
+    source = save_hugging_face(tmp_path / "ck", statistics=False, state_dim=11, act_dim=3, n_head=1)
+    flags = Overrides(context_length=4, target_return=50.0, environment="Hopper-v5")
+    options = dict(graph="step", precision="fp16", static_batch=1, episodes=1)
+    _, report = export(load(str(source), flags), "onnx", tmp_path / "p.onnx", **options)
+    assert report.not_played is None and len(report.closed_loop.returns) == 1
 
 
 @pytest.mark.parametrize(

@@ -313,7 +313,7 @@ def test_the_stricter_tolerance_counts(by_precision, checkpoint, tmp_path, claim
     path = by_precision["policy", "int8", "onnx"]
     path = rewritten(path, tmp_path / "p.onnx", says(precision=claim))
     try:
-        report = check(open_artifact(path), checkpoint, seed=1)
+        report = check(open_artifact(path), checkpoint, seed=1, precision="int8")
     except UsageError as error:  # the runtime may know already that there is no such precision
         assert claim == "fp8" and "fp8" in str(error)
         return
@@ -354,10 +354,85 @@ def test_a_dummy_of_a_quantised_node_is_not_int8(policy_file, checkpoint, tmp_pa
     assert not report.passed and report.failures and report.tolerance == 1e-5
 
 
+def test_what_only_looks_like_int8_is_held_to_fp32(policy_file, checkpoint, tmp_path):
+    """Weights that an input takes part in are no constants, and the only product left is int8."""
+    path = rewritten(policy_file, tmp_path / "p.onnx", says(precision="int8"), a_little_off)
+    model = onnx.load(path)
+    graph, made = model.graph, []
+    matrices = {t.name for t in graph.initializer if len(t.dims) == 2}
+    for node in graph.node:
+        if node.op_type == "Gemm" and node.input[1] in matrices:
+            made.append(helper.make_node("Add", [node.input[1], "nought"], [f"{node.output[0]}.w"]))
+            node.input[1] = f"{node.output[0]}.w"
+    norms = [node for node in graph.node if node.op_type == "LayerNormalization"]
+    source, reader = norms[1], norms[2]
+    width = next(t.dims[0] for t in graph.initializer if t.name == source.input[1])
+    for name, array in (
+        ("zero", np.float32(0.0)),
+        ("dummy.weight", np.zeros((width, width), np.int8)),
+        ("dummy.scale", np.float32(1.0)),
+    ):
+        graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+    made = [
+        helper.make_node("Cast", ["timesteps"], ["float"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("ReduceMax", ["float"], ["largest"], keepdims=0),
+        helper.make_node("Mul", ["largest", "zero"], ["nought"]),
+        *made,
+    ]
+    for offset, node in enumerate(made):
+        graph.node.insert(offset, node)
+    product = ["DynamicQuantizeMatMul", [source.output[0], "dummy.weight", "dummy.scale"]]
+    dummy = helper.make_node(*product, ["dummy"], domain="com.microsoft")
+    added = helper.make_node("Add", [reader.input[0], "dummy"], ["dummy.added"])
+    reader.input[0] = "dummy.added"
+    at = list(graph.node).index(reader)
+    graph.node.insert(at, dummy)
+    graph.node.insert(at + 1, added)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, path)
+    opened = open_artifact(path)
+    assert opened.precision == "int8"  # it looks like it, and that is not enough
+    report = check(opened, checkpoint, seed=1)
+    assert not report.passed and report.failures and report.tolerance == 1e-5
+
+
+class Counting(tuple):
+    """A node's inputs that count how often they are gone through."""
+
+    looks = 0
+
+    def __iter__(self):
+        Counting.looks += 1
+        return super().__iter__()
+
+
+def test_each_node_is_looked_at_a_few_times_whatever_their_order(by_precision, monkeypatch):
+    """A file of nodes in the wrong order must not take the square of their number."""
+    graph = precision._of_onnx(by_precision["policy", "int8", "onnx"])
+    length = 300
+    chain = [precision._Node("Identity", (f"c{i}",), (f"c{i + 1}",)) for i in range(length)]
+    head = precision._Node("Identity", tuple(graph.inputs)[:1], ("c0",))
+    nodes = [*reversed([head, *chain]), *reversed(graph.nodes)]
+    counted = [dataclasses.replace(node, inputs=Counting(node.inputs)) for node in nodes]
+    Counting.looks = 0
+    assert precision._precision(dataclasses.replace(graph, nodes=tuple(counted))) == "int8"
+    assert Counting.looks < 12 * len(nodes)
+
+
+def test_inspecting_needs_no_precision(cli, policy_file, monkeypatch):
+    def asked(path):
+        raise AssertionError("nothing was to be validated")
+
+    monkeypatch.setattr(precision, "found", asked)
+    assert cli("inspect", policy_file)[0] == 0
+
+
 def test_the_user_may_say_what_it_must_be(cli, by_precision, checkpoint_path):
     path = by_precision["policy", "int8", "onnx"]
     command = ("validate", path, "-m", checkpoint_path, "--precision")
     assert cli(*command, "int8")[0] == 0
+    code, out, _ = cli(*command[:-1])
+    assert code == 1 and "tolerance 1e-05" in out and "validate with --precision int8" in out
     code, out, _ = cli(*command, "fp32")
     assert code == 1 and "--precision says fp32, its graph counts in int8" in out
 
