@@ -43,7 +43,8 @@ def locate(model: str, revision: str | None = None) -> Located:
         if revision is not None:
             raise UsageError(f"--revision {revision}: {model} is a local path, drop the flag")
         name = path.resolve().name if path.is_dir() else path.resolve().stem
-        return Located(path, name, name)
+        shown = "".join(character if character.isprintable() else "?" for character in name)
+        return Located(path, name, shown)  # contracts hold printable text alone
     if HUB_ID.fullmatch(model) and not model.startswith("."):
         path, commit = download(model, revision)
         return Located(path, model.split("/")[1], model, commit)

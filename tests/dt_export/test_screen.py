@@ -89,14 +89,24 @@ def test_what_an_artifact_says_is_shown_literally(cli, policy_file, tmp_path):
     for old in ('"environment": null', '"model": "tiny"'):
         key = old.split(":")[0]
         assert old in entry.value
-        entry.value = entry.value.replace(old, f'{key}: "[/a] :smile: \\u001b[31m"')
-    path = tmp_path / "[a]\x1b[1m.onnx"
-    onnx.save(model, path)
+        entry.value = entry.value.replace(old, f'{key}: "[/a] :smile: [red]"')
+    path = "[a]\x1b[1m.onnx"  # in the folder that the command runs in
+    onnx.save(model, tmp_path / path)
     code, out, _ = cli("inspect", path)
     assert code == 0 and not controls(out)
-    assert out.count(r"[/a] :smile: \x1b[31m") == 2 and r"[a]\x1b[1m.onnx" in out
+    assert out.count("[/a] :smile: [red]") == 2 and r"[a]\x1b[1m.onnx" in out
     code, out, err = cli("validate", path)
-    assert code == 2 and not controls(out + err) and r"[/a] :smile: \x1b[31m" in err
+    assert code == 2 and not controls(out + err) and "[/a] :smile: [red]" in err
+
+
+def test_a_contract_with_an_escape_is_refused_and_shown_harmlessly(cli, policy_file, tmp_path):
+    model = onnx.load(policy_file)
+    (entry,) = model.metadata_props
+    entry.value = entry.value.replace('"model": "tiny"', '"model": "\\u001b[31m"')
+    onnx.save(model, tmp_path / "red.onnx")
+    for command in ("inspect", "validate"):
+        code, out, err = cli(command, "red.onnx")
+        assert code == 2 and not controls(out + err) and "source.model" in err
 
 
 @pytest.mark.parametrize("name", ("a b.onnx", "$(touch owned).onnx", "-x.onnx", "it's;.onnx"))

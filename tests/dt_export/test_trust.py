@@ -208,6 +208,7 @@ def test_a_contract_that_inflates_is_not_read_whole(tmp_path):
     path = tmp_path / "bomb.pt"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("bomb/" + EXTRA, b" " * (2**26 + 2))
+        archive.writestr("bomb/code/__torch__.py", b"")
     with pytest.raises(UsageError, match=r"bomb\.pt.*more than"):
         read_contract(path)
 
