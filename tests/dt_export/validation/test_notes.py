@@ -1,4 +1,4 @@
-"""What validation cannot check, or what a user may have chosen, is said; the rest is a difference."""
+"""What validation cannot check, or what the user may choose, is said; the rest is a difference."""
 
 import dataclasses
 import json
