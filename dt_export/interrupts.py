@@ -130,13 +130,15 @@ def reported(leave: bool = False) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook, _state.watching = hook, False
-    if _state.received is None:
+        # Whoever goes on in this process begins anew.
+        received, _state.received, _state.ending = _state.received, None, False
+    if received is None:
         return
     if leave:
         with suppress(OSError, ValueError, AttributeError):
             sys.stdout.flush()
-        os._exit(128 + _state.received)
-    raise SystemExit(128 + _state.received) from None
+        os._exit(128 + received)
+    raise SystemExit(128 + received) from None
 
 
 def _on_signal(number: int, frame: Any) -> None:

@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from dt_export import interrupts
+from dt_export import interrupts, terminal
 
 if TYPE_CHECKING:  # for the commands that need no PyTorch
     from dt_runtime import Contract, Episode
@@ -78,6 +78,7 @@ def parity_table(report: Report) -> RenderableType:
             f"padding={worst.case.padding}",
         )
     parts: list[RenderableType] = [table] if report.comparisons else []
+    parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
     parts += [Text(f"differs: {difference}", style="red") for difference in report.differences]
     for failure in report.failures[:SHOWN_FAILURES]:
         what = failure.problem or f"expected {failure.expected:.9g}, seen {failure.seen:.9g}"
@@ -199,12 +200,13 @@ def contract_tables(
         f"{validation.max_error:.1e}, tolerance {validation.tolerance:.0e}" + _earned(validation),
     }
     for name, value in rows.items():
-        facts.add_row(Text(name, style="dim"), Text(value))
+        facts.add_row(Text(name, style="dim"), Text(terminal.one_line(value)))
     tensors = _table("tensor", "dtype", "shape")
     for kind, specs in (("in", contract.inputs), ("out", contract.outputs)):
         for spec in specs:
             shape = ", ".join(str(axis) for axis in spec.shape)
-            tensors.add_row(f"{kind}  {spec.name}", spec.dtype, Text(f"[{shape}]"))
+            name = terminal.one_line(spec.name)
+            tensors.add_row(f"{kind}  {name}", spec.dtype, Text(terminal.one_line(f"[{shape}]")))
     parts: list[RenderableType] = [facts, Text(), tensors]
     for title, spec, columns in (
         ("state", state, {"mean": state.mean, "std": state.std}),
@@ -241,7 +243,9 @@ def _components(
     size = max(len(values or ()) for values in columns.values())
     for index in range(size):
         values = ("" if v is None else f"{v[index]:.6g}" for v in columns.values())
-        table.add_row(f"{index} {names[index]}" if names else str(index), *values)
+        table.add_row(
+            f"{index} {terminal.one_line(names[index])}" if names else str(index), *values
+        )
     return table
 
 

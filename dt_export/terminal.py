@@ -14,8 +14,11 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.segment import Segment
 
-# C0 but for newline and tab, DEL, C1, and what turns the direction of text around.
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# C0 but for newline and tab, DEL, C1, what turns the direction of text around, what cannot be seen,
+# and what some terminals take for the end of a line.
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
 _IN_ASCII = {ord("±"): "+-", ord("…"): "...", ord("•"): "*"}
 WIDTH = 120  # at least, where the output goes into a file or a pipe
 
@@ -23,6 +26,11 @@ WIDTH = 120  # at least, where the output goes into a file or a pipe
 def printable(text: str) -> str:
     r"""The text with control characters spelled out, ``\x1b`` for an escape."""
     return _CONTROL.sub(_spelled, text)
+
+
+def one_line(text: str) -> str:
+    """``printable`` text that cannot begin a line of its own: for values that a file names."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def _spelled(found: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
 """Loading checkpoints: one file per dialect, each with ``detect(path)`` and ``load(path, ...)``."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 from dt_runtime.contract import Source
@@ -62,7 +62,10 @@ def load(
     if found.model.config.discrete and found.model.config.action_tanh:
         raise UsageError(f"discrete actions need logits, but {found.file} has action_tanh")
     beside = sidecars.beside(found.file.parent)
-    facts = flags.over(beside).over(found.facts).over(located.facts).over(fallback or Facts())
+    facts = flags.over(beside).over(found.facts).over(located.facts)
+    silent = {field.name for field in fields(facts) if getattr(facts, field.name) is None}
+    facts = facts.over(fallback or Facts())
+    borrowed = frozenset(name for name in silent if getattr(facts, name) is not None)
     config = found.model.config
     facts, notes, warnings = _settle(facts, config)
     fit.check(facts, config)
@@ -75,6 +78,7 @@ def load(
         source=Source(located.model, located.revision, reading.sha256(found.file)),
         notes=found.notes + notes,
         warnings=warnings,
+        borrowed=borrowed,
     )
 
 

@@ -32,6 +32,7 @@ class Checkpoint:
     source: Source
     notes: tuple[str, ...] = ()  # for the user: conversions and assumed defaults
     warnings: tuple[str, ...] = ()  # for the user, loudly
+    borrowed: frozenset[str] = frozenset()  # names of facts that only the fallback knew
 
     def with_context_length(self, length: int) -> "Checkpoint":
         """The same weights, for windows of another length in timesteps."""

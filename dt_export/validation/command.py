@@ -84,6 +84,7 @@ def write_json(
         "seed": report.seed,
         "cases": report.cases,
         "differences": list(report.differences),
+        "notes": list(report.notes),
         "comparisons": [asdict(comparison) for comparison in report.comparisons],
     }
     text = json.dumps(json.loads(json.dumps(document), parse_constant=lambda _: None), indent=1)

@@ -17,6 +17,7 @@ from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.graphs import BATCH, GAUSSIAN, PRECISIONS, SEQUENCE, output_names
 from dt_export.targets.artifact import Opened, Run, contract_of
+from dt_export.terminal import one_line
 from dt_export.validation import backbone_cases, step_cases
 from dt_export.validation.cases import Case, cases, inputs
 from dt_export.validation.closed_loop import ClosedLoop
@@ -55,6 +56,7 @@ class Report:
     stated: str | None = None  # what the user says that it counts in
     closed_loop: ClosedLoop | None = None  # of a smaller precision, against fp32
     not_played: str | None = None  # why there is none
+    notes: tuple[str, ...] = ()  # what was not checked, and what the user may have chosen
 
     @property
     def failures(self) -> tuple[Comparison, ...]:
@@ -136,7 +138,7 @@ def check(
                     on_case(done, len(tasks))
     return Report(
         contract, tuple(comparisons), differences, tolerance, reference_name, seed,
-        opened.precision, precision,
+        opened.precision, precision, notes=_notes(contract, checkpoint),
     )  # fmt: skip
 
 
@@ -183,13 +185,14 @@ def _comparable(contract: Contract, checkpoint: Checkpoint) -> bool:
 def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
     """What the runtime takes from the contract, held against what an export would have written.
 
-    Not what it says of itself (producer, source, validation), nor what the user may choose at
-    export without changing an action (target returns, environment).
+    Not what it says of itself (producer, validation), nor what the user may choose at export
+    without changing an action (target returns, environment): of these there are notes.
     """
     due = _due(contract, checkpoint)
     if due is None:
         return (f"outputs: no {contract.graph} graph of this checkpoint has {_outputs(contract)}",)
     pairs: dict[str, tuple[object, object]] = {
+        "source sha256": (contract.source.sha256, due.source.sha256),
         "dialect": (contract.dialect, due.dialect),
         "state size": (contract.state.size, due.state.size),
         "state shape": (contract.state.shape, due.state.shape),
@@ -214,17 +217,48 @@ def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[st
             if mine != theirs:
                 pairs[f"{kind} {(theirs or mine).name}"] = (_spec(mine), _spec(theirs))
     return tuple(
-        f"{name}: the artifact's contract says {_short(seen)}, the checkpoint says {_short(due)}"
-        for name, (seen, due) in pairs.items()
-        if seen != due
+        f"{name}: {_says(seen, due)}" for name, (seen, due) in pairs.items() if seen != due
     )
+
+
+def _notes(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
+    facts, borrowed, notes = checkpoint.facts, checkpoint.borrowed, []
+    if taken := [name for fact, name in _UNCHECKED.items() if fact in borrowed]:
+        flags = [_FLAGS[fact] for fact in _UNCHECKED if fact in borrowed and fact in _FLAGS]
+        how = f" (give {', '.join(flags)})" if flags else ""
+        notes.append(f"taken from the artifact itself, not checked: {', '.join(taken)}{how}")
+    for name, seen, due in (
+        ("target_returns", contract.target_returns, facts.target_returns or ()),
+        ("environment", contract.environment, facts.environment),
+    ):
+        if name not in borrowed and seen != due:
+            notes.append(f"{name}: {_says(seen, due)}")
+    return tuple(notes)
+
+
+_UNCHECKED = {
+    "context_length": "context_length",
+    "return_scale": "return_scale",
+    "state_mean": "state statistics",
+    "target_returns": "target returns",
+    "environment": "environment",
+}
+_FLAGS = {
+    "context_length": "--context-length",
+    "return_scale": "--return-scale",
+    "state_mean": "--stats",
+}
+
+
+def _says(seen: object, due: object) -> str:
+    return f"the artifact's contract says {_short(seen)}, the checkpoint says {_short(due)}"
 
 
 def _precision_differences(opened: Opened, stated: str | None) -> Iterator[str]:
     said = {"the artifact's contract says": opened.contract.precision, "--precision says": stated}
     for who, precision in said.items():
         if precision not in (None, opened.precision):
-            yield f"precision: {who} {precision}, its graph counts in {opened.precision}"
+            yield f"precision: {who} {one_line(precision)}, its graph counts in {opened.precision}"
 
 
 def _due(contract: Contract, checkpoint: Checkpoint) -> Contract | None:
@@ -266,7 +300,7 @@ def _sizes(contract: Contract) -> dict[str, int]:
 def _spec(spec: TensorSpec | None) -> str:
     if spec is None:
         return "nothing"
-    return f"{spec.name} {spec.dtype} [{', '.join(str(axis) for axis in spec.shape)}]"
+    return f"{one_line(spec.name)} {spec.dtype} [{', '.join(str(axis) for axis in spec.shape)}]"
 
 
 def _case(
@@ -344,4 +378,4 @@ def _bounded(contract: Contract, output: str) -> bool:
 def _short(value: object) -> str:
     if isinstance(value, tuple) and len(value) > 3:
         return f"[{', '.join(f'{x:g}' for x in value[:3])}, ... {len(value)} numbers]"
-    return "nothing" if value is None else str(value)
+    return "nothing" if value is None or value == () else one_line(str(value))

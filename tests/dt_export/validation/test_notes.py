@@ -1,0 +1,68 @@
+"""What validation cannot check, or what the user may choose, is said; the rest is a difference."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import pytest
+
+from dt_export import interrupts
+from dt_export.facts import Overrides
+from dt_export.screen import parity_table
+from dt_export.targets import open_artifact
+from dt_export.terminal import console, one_line
+from dt_export.validation import check, command
+from dt_export.writing import Output, atomic
+
+
+def changed(path, **fields):
+    opened = open_artifact(path)
+    return dataclasses.replace(opened, contract=dataclasses.replace(opened.contract, **fields))
+
+
+def test_what_only_the_artifact_knows_is_named(policy_file, checkpoint_path, tmp_path, capsys):
+    opened, borrowing = command.prepare(policy_file, str(checkpoint_path), Overrides(), "cpu")
+    report = command.validate(opened, borrowing, seed=1)
+    assert report.passed
+    (note,) = report.notes
+    assert note.startswith("taken from the artifact itself, not checked: context_length, return_sc")
+    assert "give --context-length, --return-scale" in note
+    console().print(parity_table(report))
+    assert "not checked: context_length" in capsys.readouterr().out
+    command.write_json(report, tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text())["notes"] == [note]
+
+
+@pytest.mark.parametrize("sha256", ("0" * 64, None))
+def test_other_weights_are_a_difference(policy_file, checkpoint, sha256):
+    opened = open_artifact(policy_file)
+    source = dataclasses.replace(opened.contract.source, sha256=sha256)
+    report = check(changed(policy_file, source=source), checkpoint, seed=1)
+    assert not report.passed
+    assert any(difference.startswith("source sha256") for difference in report.differences)
+
+
+def test_what_was_chosen_at_export_is_a_note(policy_file, checkpoint):
+    lying = changed(policy_file, target_returns=(1e30,), environment="Ant-v5\nequal\u2028\u200f")
+    report = check(lying, checkpoint, seed=1)
+    assert report.passed and len(report.notes) == 2
+    assert "target_returns: the artifact's contract says (1e+30,)" in report.notes[0]
+    assert r"says Ant-v5\nequal\u2028\u200f, the checkpoint says nothing" in report.notes[1]
+    assert check(open_artifact(policy_file), checkpoint, seed=1).notes == ()
+
+
+@pytest.mark.parametrize("code", (0x061C, 0x200B, 0x200F, 0x2028, 0x2029, 0xFEFF))
+def test_no_value_begins_a_line_or_hides(code):
+    assert one_line(f"a\n{chr(code)}b") == f"a\\n\\u{code:04x}b"
+
+
+def test_an_interrupt_that_was_reported_is_over(tmp_path):
+    """In a process that goes on, whatever is written next is written."""
+    with pytest.raises(SystemExit) as caught, interrupts.reported():
+        os.kill(os.getpid(), signal.SIGINT)
+        interrupts.check()
+    assert caught.value.code == 130
+    with atomic(Output(tmp_path / "out.txt", "--json", lambda path: True)) as temporary:
+        temporary.write_text("x")
+    assert (tmp_path / "out.txt").read_text() == "x"
