@@ -473,7 +473,7 @@ def bench(
         ),
     ] = 1,
     batch: Annotated[
-        int, typer.Option(help="Environments in one step.", callback=between(1, 65_536))
+        int, typer.Option(help="Environments in one step.", callback=between(1, 4096))
     ] = 1,
     primed: Annotated[
         int,
@@ -624,7 +624,8 @@ def _exit_code(args: list[str] | None) -> int:
         return _say(error, "error", error.format_message(), 2, _how_to(error))
     except SystemExit as done:
         # A broken pipe: Rich and Typer leave with 1 then, which means a failed check here.
-        if done.code != 1 or COMPLETION in os.environ:
+        piped = isinstance(done.__context__, OSError)
+        if done.code != 1 or not piped or COMPLETION in os.environ:
             raise
         return _broken_pipe()
     except BrokenPipeError:

@@ -63,7 +63,7 @@ def make_environment(typed: str | None, stated: str | None = None) -> Any:
         raise UsageError(
             f"--env {name} needs more than is installed ({error}): `pip install 'dt-export[gym]'`"
         ) from None
-    except Exception as error:  # its own code, or arguments that it would need
+    except (Exception, SystemExit) as error:  # its own code, or arguments that it would need
         raise UsageError(f"--env {name} cannot be made: {type(error).__name__}: {error}") from error
 
 
@@ -84,5 +84,7 @@ def run(
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
+    except SystemExit as error:  # which would pass for the end of the command
+        raise UsageError(f"the environment left with exit code {error.code}") from error
     finally:
         environment.close()

@@ -94,7 +94,7 @@ def _return(policy: Policy, env: Any, name: str, target_return: float | None, se
     precision = policy.contract.precision
     try:
         (episode,) = rollout(policy, env, target_return=target_return, seed=seed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"{type(error).__name__}: {error}"
         raise CheckError(
             f"{precision} could not be played in {name}, seed {seed}: {what}; nothing was written"

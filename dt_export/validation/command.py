@@ -13,6 +13,7 @@ from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint, Facts, Overrides
 from dt_export.errors import UsageError
 from dt_export.ours import PRODUCER, is_report
+from dt_export.presets import PRESETS
 from dt_export.targets import Opened, open_artifact
 from dt_export.validation.parity import Report, check
 from dt_export.writing import Output, atomic
@@ -94,10 +95,12 @@ def write_json(
 
 def _named(contract: Contract, overrides: Overrides) -> tuple[str, Overrides]:
     source = contract.source
-    if source.model.startswith(BUNDLED):
-        return source.model.removeprefix(BUNDLED), overrides
+    bundled = source.model.removeprefix(BUNDLED)
+    if source.model.startswith(BUNDLED) and bundled in PRESETS and PRESETS[bundled].bundled:
+        return bundled, overrides
     if source.revision is not None:
         return source.model, replace(overrides, revision=overrides.revision or source.revision)
     raise UsageError(
-        f"--model is missing: the artifact was made from the local checkpoint {source.model!r}"
+        f"--model is missing: the artifact says that it was made from {source.model!r}, which is "
+        "no preset and no revision of a Hugging Face repository"
     )

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from dt_runtime.contract import Source
 from onnx import helper, numpy_helper
 
 from dt_export.checkpoints import Overrides, load
@@ -18,6 +19,7 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.exporting import export
 from dt_export.targets import open_artifact, precision, read_contract
 from dt_export.validation import check
+from dt_export.validation import command as validating
 
 
 @pytest.fixture
@@ -121,6 +123,7 @@ def test_the_user_may_name_it_for_an_export(cli, trap, checkpoint_path):
         ("raise ValueError('the motor is on fire')", "the motor is on fire"),
         ("return np.zeros(5, np.float32), float('nan'), True, False, {}", "nan"),
         ("return np.full(5, np.nan, np.float32), 1.0, False, False, {}", "NaN|nan|finite"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
     ),
 )
 def test_a_closed_loop_that_breaks_fails_the_export(trap, checkpoint_path, tmp_path, step, words):
@@ -131,6 +134,21 @@ def test_a_closed_loop_that_breaks_fails_the_export(trap, checkpoint_path, tmp_p
     with pytest.raises(CheckError, match=words):
         export(checkpoint, "onnx", path, **options)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("code", (0, 1))
+def test_an_environment_does_not_choose_the_exit_code(cli, trap, policy_file, code):
+    environment, _ = trap(f"raise SystemExit({code})")
+    said = cli("run", policy_file, "--env", environment, "--target-return", 10)
+    assert said[0] == 2 and f"the environment left with exit code {code}" in said[2]
+
+
+def test_only_a_bundled_preset_is_bundled(artifacts):
+    contract = open_artifact(artifacts["onnx", "policy"]).contract
+    for model in ("bundled:robot", "bundled:hopper-medium", "robot"):
+        lying = dataclasses.replace(contract, source=Source(model))
+        with pytest.raises(UsageError, match=rf"--model is missing.*'{model}'"):
+            validating._named(lying, Overrides())
 
 
 def test_spaces_that_do_not_fit_are_a_mistake(checkpoint, tmp_path):
