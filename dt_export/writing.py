@@ -63,7 +63,7 @@ class Output:
         if not os.access(folder, os.W_OK):
             raise UsageError(f"{what}: cannot write there: permission denied")
         for given in self.inputs:
-            if _same(path, given):
+            if _same(path, given) or _place(path) == _place(given):
                 also = "" if given == path else f", the same file as {given}"
                 raise UsageError(
                     f"{what} is what this command reads{also}: choose another name with {self.flag}"
@@ -125,11 +125,14 @@ def distinct(outputs: Iterable[Output]) -> None:
 def files_at(path: Path) -> tuple[Path, ...]:
     """The files that are read where a checkpoint at ``path`` is: none of these may be written.
 
+    Nor made where they are absent yet: the checkpoint would be another one from then on.
+
     Of a folder all that are directly in it, save what dt-export wrote there itself.
     """
     if path.is_dir():
         files = (file for file in path.iterdir() if file.is_file())
-        return tuple(f for f in files if f.name in BESIDE or not any(ours(f) for ours in OURS))
+        others = (file for file in files if not any(ours(file) for ours in OURS))
+        return (*others, *(path / name for name in BESIDE))
     return (path, *(path.parent / name for name in BESIDE))
 
 

@@ -79,6 +79,16 @@ def test_no_file_of_the_checkpoint_is_written(
     assert (own / name).read_bytes() == before
 
 
+def test_nor_is_a_file_made_that_the_checkpoint_would_read(
+    cli, policy_file, checkpoint_path, tmp_path
+):
+    own = tmp_path / "ck"
+    shutil.copytree(checkpoint_path, own)
+    code, err = cli("validate", policy_file, "-m", own, "--json", own / "policy.json")
+    assert code == 2 and "what this command reads" in err
+    assert not (own / "policy.json").exists()
+
+
 def test_statistics_are_not_written_on(cli, checkpoint_path, policy_file, tmp_path):
     stats = tmp_path / "stats.json"
     stats.write_text(json.dumps({"state_mean": [0.0] * 5, "state_std": [1.0] * 5}))
