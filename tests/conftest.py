@@ -24,6 +24,12 @@ torch.set_num_threads(1)  # tiny models: more threads only wait for one another
 CONTEXT_LENGTH = 6
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the product as a whole go first: they take long, and nobody waits for them then."""
+    here = Path(__file__).parent
+    items.sort(key=lambda item: item.path.parent != here)
+
+
 @pytest.fixture(scope="session")
 def network() -> None:
     """Skips a test where the Hugging Face hub cannot be reached."""

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-MOMENTS = int(os.environ.get("INTERRUPTS", "6"))
+MOMENTS = int(os.environ.get("INTERRUPTS", "4"))
 ENDS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
