@@ -14,7 +14,7 @@ import atheris
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 with atheris.instrument_imports(include=["dt_export.reading", "dt_export.checkpoints"]):
     import dt_export.checkpoints
-    import dt_export.reading
+    import dt_export.checkpoints.reading
 
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
