@@ -12,7 +12,7 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-with atheris.instrument_imports(include=["dt_export.reading", "dt_export.checkpoints"]):
+with atheris.instrument_imports(include=["dt_export.checkpoints"]):
     import dt_export.checkpoints
     import dt_export.checkpoints.reading
 
