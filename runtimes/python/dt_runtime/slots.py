@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from dt_runtime import layout
-from dt_runtime.checks import CACHES, NEW
 from dt_runtime.checks import DEFAULT_SLOTS as DEFAULT
+from dt_runtime.checks import PAST, PRESENT, present
 from dt_runtime.contract import Contract
 
-__all__ = ["DEFAULT", "NEW", "RING", "Slots", "fixed_slots"]
+__all__ = ["DEFAULT", "PAST", "PRESENT", "RING", "Slots", "fixed_slots", "present"]
 
 RING = "ring"
 HIDDEN = -np.inf
@@ -29,7 +29,7 @@ HIDDEN = -np.inf
 def fixed_slots(contract: Contract) -> int | None:
     """The number of slots of a file of fixed shape."""
     shapes = {spec.name: spec.shape for spec in contract.inputs}
-    rows, batch = shapes["states"][0], shapes["answer"][0]
+    rows, batch = shapes["states"][0], shapes["query_index"][0]
     return rows // batch if isinstance(rows, int) and isinstance(batch, int) else None
 
 
@@ -72,14 +72,14 @@ class Slots:
         self._timesteps = self._by_slot("timesteps", per_step)
         if self._timesteps is not None:  # the last action's, and that of the new timestep
             self._last_time, self._new_time = self._timesteps[..., :1], self._timesteps[..., 1:]
-        self._answer_mask = arrays["answer_mask"].reshape(rows, count, -1)  # [B, G, C]
+        self._answer_mask = arrays["last_attention_bias"].reshape(rows, count, -1)  # [B, G, C]
         self.positions = self._answer_mask.shape[2]
-        if "mask" in arrays:
-            self._mask = arrays["mask"].reshape(rows, count, per_step, self.positions)
+        if "attention_bias" in arrays:
+            self._mask = arrays["attention_bias"].reshape(rows, count, per_step, self.positions)
         else:  # a single layer asks for the state token alone
             self._mask = np.zeros((rows, count, per_step, self.positions), np.float32)
         if rows == count == 1:  # the answer's mask is the state token's row of the only slot
-            self.arrays["answer_mask"] = self._mask[:, :, -1:]
+            self.arrays["last_attention_bias"] = self._mask[:, :, -1:]
             self._answer_mask = self._mask[:, :, -1]
         self._mask[:], self._answer_mask[:] = HIDDEN, HIDDEN
         self._strips = self._new_strips()
@@ -117,15 +117,16 @@ class Slots:
     def _new_places(self) -> tuple[np.ndarray, np.ndarray]:
         """Where new tokens go: the column of the arrays to fill, and its values at place 0.
 
-        ``position`` counts rows of slots, and ``answer_position`` has a row's slots end to end.
+        ``cache_indices`` counts rows of slots; ``last_cache_indices`` has a row's slots end to end.
         """
-        heads = self.arrays["answer_position"].shape[0] // (self.rows * self.slots * self.per_step)
+        tokens = self.rows * self.slots * self.per_step
+        heads = self.arrays["last_cache_indices"].shape[0] // tokens
         sizes = (self.rows, self.slots, self.per_step, heads)
         row, slot, token, head = np.indices(sizes).reshape(4, -1)
         block = np.zeros((2, row.size, 3), np.int64)
         block[0, :, 0], block[1, :, 0] = row * self.slots + slot, row
         block[:, :, 1] = head
-        names = ("position", "answer_position")
+        names = ("cache_indices", "last_cache_indices")
         self.arrays |= {n: array for n, array in zip(names, block, strict=True) if n in self.arrays}
         offsets = np.stack((token, slot * self.positions + token))  # [2, M]
         return block[:, :, 2], offsets
@@ -268,7 +269,7 @@ class Slots:
     def _tell_answer(self, answer: int | np.ndarray) -> None:
         """Which of all new tokens is the state token that answers."""
         slots = self._row * self.slots + answer
-        self.arrays["answer"][:] = (slots + 1) * self.per_step - 1
+        self.arrays["query_index"][:] = (slots + 1) * self.per_step - 1
 
     def length(self, elapsed: int | np.ndarray) -> int:
         """Which of the graph's shapes is run: there is only one."""
@@ -302,5 +303,5 @@ class Slots:
 
     def caches(self) -> dict[str, np.ndarray]:
         """Outputs that are inputs of the next step, to be written where those are read."""
-        names = [name for name in self.arrays if name.startswith(CACHES)]
-        return {NEW + name: self.arrays[name] for name in names}
+        names = [name for name in self.arrays if name.startswith(PAST)]
+        return {present(name): self.arrays[name] for name in names}
