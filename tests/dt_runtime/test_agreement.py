@@ -100,7 +100,9 @@ def test_a_step_graph_of_another_length_is_refused(step_file, tmp_path):
             each["shape"] = [sizes.get(axis, axis) for axis in each["shape"]]
 
     path = retold(step_file, tmp_path / "lying.onnx", longer)
-    with pytest.raises(ContractError, match=r"input 'attention_bias' is .* 18\] in the graph .* 21\]"):
+    with pytest.raises(
+        ContractError, match=r"input 'attention_bias' is .* 18\] in the graph .* 21\]"
+    ):
         OnnxEngine(path)
 
 
