@@ -5,16 +5,16 @@ whole episodes, with rows that begin anew at different times, and remembers what
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from dt_runtime import Policy
 from dt_runtime.contract import Contract
 from dt_runtime.slots import DEFAULT, PRESENT, fixed_slots
 
-from dt_export.targets.artifact import Opened
-from dt_export.validation.cases import EXTREME, Case, draw_states
+from dt_export.graphs.trials import EXTREME, Arrays, Case, Runnable, Trial, draw_states
 
 LONGEST = 10_000  # an episode beyond this is not played to its end
 
@@ -29,6 +29,13 @@ class Rollout:
     steps: int
     compared: int
     spread: float = 1.0
+
+
+def trials(contract: Contract) -> Iterator[Trial]:
+    """A trial for every rollout."""
+    for plan in rollouts(contract):
+        case = Case(plan.group, plan.batch, contract.context_length)
+        yield Trial(case, ("action",), partial(windows, plan))
 
 
 def rollouts(contract: Contract) -> Iterator[Rollout]:
@@ -54,11 +61,13 @@ def rollouts(contract: Contract) -> Iterator[Rollout]:
 class Recorded:
     """An engine that keeps every output of the head, also those that a policy does not ask for."""
 
-    def __init__(self, opened: Opened):
-        self.contract, self._engine = opened.contract, opened.engine
+    def __init__(self, artifact: Runnable):
+        self.contract, self._engine = artifact.contract, artifact.engine
         self.outputs: dict[str, np.ndarray] = {}
 
-    def bind(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]):
+    def bind(
+        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> Callable[[], None]:
         batch = inputs["query_index"].shape[0]
         heads = [s for s in self.contract.outputs if not s.name.startswith(PRESENT)]
         missing = {s.name: np.zeros(s.sized({"batch": batch}), s.dtype) for s in heads}
@@ -68,11 +77,11 @@ class Recorded:
 
 
 def windows(
-    opened: Opened, plan: Rollout, rng: np.random.Generator
-) -> Iterator[tuple[Case, dict[str, np.ndarray], dict[str, np.ndarray]]]:
+    plan: Rollout, artifact: Runnable, rng: np.random.Generator
+) -> Iterator[tuple[Case, Arrays, Arrays]]:
     """Play a run; then, by length of window: its case, a policy graph's inputs, what came out."""
-    contract, batch = opened.contract, plan.batch
-    engine = Recorded(opened)
+    contract, batch = artifact.contract, plan.batch
+    engine = Recorded(artifact)
     policy = Policy(engine, batch_size=batch, slots=plan.slots)
     spread = plan.spread * contract.return_scale
     policy.reset(rng.uniform(-1.0, 4.0, batch) * spread)
@@ -84,7 +93,7 @@ def windows(
             row = int(rng.integers(batch))
             policy.reset(rng.uniform(-1.0, 4.0) * spread, rows=[row])
             history[row] = []
-        states = draw_states(contract, (batch, 1), plan.spread, rng)[:, 0]
+        states = draw_states(contract, (batch, 1), plan.spread, True, rng)[:, 0]
         states = states.astype(contract.inputs[0].dtype)
         rewards = rng.uniform(-0.1, 0.1, batch) * spread
         one = batch == 1
