@@ -3,7 +3,7 @@
 import json
 
 from dt_export.checkpoints.presets import BUNDLED, PRESETS, Preset
-from dt_export.facts import SIDECAR
+from dt_export.facts import FLAGS, SIDECAR
 
 
 def presets() -> list[tuple[str, str, str, str]]:
@@ -15,7 +15,10 @@ def dialects() -> list[tuple[str, str, str]]:
     """(name, what it is recognised by, flags that may be needed) of each dialect."""
     from dt_export.checkpoints import DIALECTS
 
-    return [(name, d.LOOKED_FOR, d.FLAGS) for name, d in DIALECTS.items()]
+    return [
+        (name, d.LOOKED_FOR, " ".join(FLAGS[fact].spelling for fact in d.FLAGS))
+        for name, d in DIALECTS.items()
+    ]
 
 
 def bundled_present(name: str) -> bool:

@@ -13,6 +13,7 @@ from dt_runtime.slots import PRESENT
 
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
+from dt_export.facts import FLAGS
 from dt_export.graphs import BATCH, GAUSSIAN, PRECISIONS, SEQUENCE, output_names, step
 from dt_export.graphs.backbone import GRAPH
 from dt_export.process.terminal import one_line
@@ -242,10 +243,10 @@ _UNCHECKED = {
     "target_returns": "target returns",
     "environment": "environment",
 }
-_FLAGS = {
-    "context_length": "--context-length",
-    "return_scale": "--return-scale",
-    "state_mean": "--stats",
+_FLAGS = {  # that give a fact
+    "context_length": FLAGS["context_length"].name,
+    "return_scale": FLAGS["return_scale"].name,
+    "state_mean": FLAGS["stats"].name,
 }
 
 
