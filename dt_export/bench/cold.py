@@ -54,14 +54,14 @@ EAGER = """
 from pathlib import Path
 import torch
 from dt_export import Overrides, load
-from dt_export.graphs import input_specs
+from dt_export.graphs import GRAPHS
 torch.set_num_threads(given["threads"])
 overrides = given["overrides"]
 if overrides["stats"] is not None:
     overrides["stats"] = Path(overrides["stats"])
 model = load(given["path"], Overrides(**overrides)).model
 inputs = {}
-for spec in input_specs(model.config, "sequence"):
+for spec in GRAPHS["sequence"].input_specs(model.config):
     shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
     inputs[spec.name] = torch.ones(shape, dtype=getattr(torch, spec.dtype))
 with torch.no_grad():

@@ -12,12 +12,12 @@ import torch
 from dt_runtime.contract import TensorSpec
 from torch import nn
 
-from dt_export import graphs
 from dt_export.bench import cold
 from dt_export.bench.side import Setting, Side
 from dt_export.bench.windows import full_window
 from dt_export.errors import UsageError
 from dt_export.exporting import export
+from dt_export.graphs import GRAPHS
 from dt_export.process.quiet import quietly
 
 COMPILE_SECONDS = 180.0
@@ -80,8 +80,8 @@ def policy_compiled(setting: Setting) -> Side:
     Raises:
         UsageError: it cannot be compiled on this machine, or not in time.
     """
-    module = graphs.build(setting.checkpoint, "policy")
-    inputs = tensors(graphs.input_specs(setting.checkpoint.model.config, "policy"), setting)
+    module = GRAPHS["policy"].module(setting.checkpoint)
+    inputs = tensors(GRAPHS["policy"].input_specs(setting.checkpoint.model.config), setting)
     return Side(_compiled(module, inputs))
 
 
@@ -91,7 +91,7 @@ def torchscript(setting: Setting) -> Side:
         "policy.pt",
         lambda path: export(setting.checkpoint, "torchscript", path, validate=False),
     )
-    specs = graphs.input_specs(setting.checkpoint.model.config, "policy")
+    specs = GRAPHS["policy"].input_specs(setting.checkpoint.model.config)
     return torchscript_file(path, specs, setting)
 
 
@@ -116,7 +116,7 @@ def tensors(specs: tuple[TensorSpec, ...], setting: Setting) -> dict[str, torch.
 
 
 def _named_tensors(setting: Setting) -> dict[str, torch.Tensor]:
-    return tensors(graphs.input_specs(setting.checkpoint.model.config, "sequence"), setting)
+    return tensors(GRAPHS["sequence"].input_specs(setting.checkpoint.model.config), setting)
 
 
 def _compiled(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Callable[[], object]:

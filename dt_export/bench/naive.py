@@ -12,11 +12,11 @@ import torch
 from dt_runtime.engine import bind_in_place
 from torch import nn
 
-from dt_export import graphs
 from dt_export.bench import cold
 from dt_export.bench.eager import library_model
 from dt_export.bench.side import Setting, Side
 from dt_export.bench.windows import full_window
+from dt_export.graphs import GRAPHS
 from dt_export.process.quiet import quietly
 
 
@@ -48,7 +48,7 @@ def _file(setting: Setting) -> Path:
 
 def _arrays(setting: Setting, batch: int, length: int) -> dict[str, np.ndarray]:
     config = setting.checkpoint.model.config
-    specs = graphs.input_specs(config, "sequence")
+    specs = GRAPHS["sequence"].input_specs(config)
     return full_window(specs, batch, length, config.max_ep_len)
 
 

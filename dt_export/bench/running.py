@@ -27,7 +27,7 @@ from dt_export.bench.work import Work, policy_work, step_work
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
-from dt_export.graphs.backbone import GRAPH as BACKBONE
+from dt_export.graphs import graph_of
 from dt_export.process import interrupts
 from dt_export.process.quiet import quietly
 from dt_export.targets import read_contract
@@ -164,7 +164,7 @@ def _checkpoint(
         return checkpoints.load(model or DEFAULT_MODEL, overrides)
     contracts = {path: read_contract(path) for path in artifacts}
     first, contract = next(iter(contracts.items()))
-    if contract.graph == BACKBONE:
+    if not graph_of(contract).takes_observations:
         raise UsageError(f"{first} is a backbone, and bench takes policies, sequences and steps")
     length = contract.context_length
     for path, other in contracts.items():
@@ -205,7 +205,7 @@ def _opened(artifacts: Sequence[Path], setting: Setting) -> Iterator[_Candidate]
 
 
 def _artifact(path: Path, contract: Contract, setting: Setting, slots: int | None) -> Side:
-    if contract.graph == BACKBONE:
+    if not graph_of(contract).takes_observations:
         raise UsageError("a backbone takes embeddings, and bench has none to give")
     if path.suffix in (".onnx", ".ort"):
         return onnx_file(path, setting, slots)

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dt_export import __version__
 from dt_export.checkpoints.presets import PRESETS
 from dt_export.errors import CheckError, UsageError
 from dt_export.facts import Overrides, as_flags
 from dt_export.process import interrupts, terminal
+from dt_export.version import __version__
 
 app = typer.Typer(
     name="dt-export",
@@ -284,7 +284,7 @@ def _export(
     console = terminal.console()
     checkpoint = checkpoints.load(model, overrides, backbone=graph == "backbone")
     console.print(screen.checkpoint_lines(checkpoint))
-    if note := TARGETS[target].NOTE:
+    if note := TARGETS[target].note:
         console.print(f"note: {note}", style="dim")
     names = tuple(name.strip() for name in (outputs or "").split(",") if name.strip())
     try:
@@ -569,7 +569,7 @@ def inspect(
 ) -> None:
     """Show an artifact's contract, inputs, outputs, operators and size."""
     from dt_export.cli import screen
-    from dt_export.targets.inspection import inspect
+    from dt_export.targets import inspect
 
     contract, operators, note = inspect(artifact)
     if json:

@@ -143,8 +143,8 @@ def exported(
     """
     path, contract = artifact.path, artifact.contract
     lines = [Text.assemble("wrote ", (str(path), "bold"), f"  {_size(artifact.size)}")]
-    if artifact.beside is not None:
-        lines.append(Text(f"and {artifact.beside}, the operators that a minimal build needs"))
+    for companion in artifact.companions:
+        lines.append(Text(f"and {companion}, the operators that a minimal build needs"))
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
     file = _word(str(path))
     if contract.precision != "fp32":

@@ -14,9 +14,11 @@ from dt_export.checkpoints.presets import PRESETS
 from dt_export.errors import UsageError
 from dt_export.files.ours import PRODUCER, is_report
 from dt_export.files.writing import Output, atomic
-from dt_export.graphs.backbone import GRAPH
+from dt_export.graphs import graph_of
+from dt_export.models.backbone import Backbone
 from dt_export.targets import Opened, open_artifact
-from dt_export.validation.parity import Report, check
+from dt_export.validation.parity import check
+from dt_export.validation.report import Report
 
 BUNDLED = "bundled:"
 
@@ -45,7 +47,7 @@ def prepare(
         target_returns=contract.target_returns or None,
         environment=contract.environment,
     )
-    backbone = contract.graph == GRAPH
+    backbone = graph_of(contract).model is Backbone
     return opened, checkpoints.load(model, overrides, fallback=known, backbone=backbone)
 
 

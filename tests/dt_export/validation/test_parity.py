@@ -12,9 +12,9 @@ from onnx import numpy_helper
 
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import UsageError
+from dt_export.graphs.windows import cases, inputs
 from dt_export.targets import Opened, open_artifact
 from dt_export.validation import check
-from dt_export.validation.cases import cases, inputs
 from dt_export.validation.command import prepare
 
 

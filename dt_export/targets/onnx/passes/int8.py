@@ -9,8 +9,7 @@ Measured against it on this graph: one scale a column is a sixth slower for a qu
 MatMulNBits is slower than fp32 at the 59 rows of a policy; static scales gain 2 % and want
 calibration; uint8 weights are half as fast as int8.
 
-What stays in fp32: the embeddings, whose raw inputs do not share one scale, and the head, which is
-too small to gain. Both stand outside the layers.
+What stays in fp32: the embeddings and the head, see ``graphs.layers.layer_weights``.
 """
 
 from collections import defaultdict
@@ -18,31 +17,36 @@ from collections import defaultdict
 import numpy as np
 import onnx_ir as ir
 
+from dt_export.targets.onnx.passes.tags import in_layer
+
 DOMAIN = "com.microsoft"
 LEVELS = 127
-LAYERS = ("blocks.", "attentions.")  # in the names of a layer's weights
 
 
-def quantise(model: ir.Model) -> None:
-    """Rewrite a model in place."""
-    by_input: dict[ir.Value, list[ir.Node]] = defaultdict(list)
-    for node in model.graph:
-        if node.op_type == "Gemm" and any(part in node.inputs[1].name for part in LAYERS):
-            by_input[node.inputs[0]].append(node)
-    for source, gemms in by_input.items():
-        if len(gemms) == 1:
-            _replace(gemms[0], "DynamicQuantizeMatMul", [source], [])
-            continue
-        shared = ir.Node("", "DynamicQuantizeLinear", [source], num_outputs=3)
-        for value, part in zip(shared.outputs, ("u8", "scale", "zero"), strict=True):
-            value.name = f"{source.name}.{part}"
-        gemms[0].prepend(shared)
-        numbers, scale, zero = shared.outputs
-        for gemm in gemms:
-            _replace(gemm, "MatMulIntegerToFloat", [numbers], [scale], [zero])
-    model.graph.opset_imports[DOMAIN] = 1
-    for name in [n for n, value in model.graph.initializers.items() if not value.uses()]:
-        del model.graph.initializers[name]
+class QuantiseLayers(ir.passes.InPlacePass):
+    """Quantise the products whose weights are tagged as matrices of layers."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        by_input: dict[ir.Value, list[ir.Node]] = defaultdict(list)
+        for node in model.graph:
+            source = node.inputs[0] if node.inputs else None
+            if node.op_type == "Gemm" and source is not None and in_layer(node.inputs[1]):
+                by_input[source].append(node)
+        for source, gemms in by_input.items():
+            if len(gemms) == 1:
+                _replace(gemms[0], "DynamicQuantizeMatMul", [source], [])
+                continue
+            shared = ir.Node("", "DynamicQuantizeLinear", [source], num_outputs=3)
+            for value, part in zip(shared.outputs, ("u8", "scale", "zero"), strict=True):
+                value.name = f"{source.name}.{part}"
+            gemms[0].prepend(shared)
+            numbers, scale, zero = shared.outputs
+            for gemm in gemms:
+                _replace(gemm, "MatMulIntegerToFloat", [numbers], [scale], [zero])
+        model.graph.opset_imports[DOMAIN] = 1
+        for name in [n for n, value in model.graph.initializers.items() if not value.uses()]:
+            del model.graph.initializers[name]
+        return ir.passes.PassResult(model, True)
 
 
 def _replace(
