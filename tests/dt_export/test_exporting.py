@@ -193,8 +193,9 @@ def test_combinations_that_do_not_exist(checkpoint, tmp_path, options, words):
 def test_ort_format_is_validated_itself_and_has_its_list_beside(checkpoint, tmp_path):
     path = tmp_path / "policy.ort"
     artifact, report = export(checkpoint, "onnx", path, format="ort")
-    assert report.passed and artifact.path == path and artifact.companions[0].is_file()
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, artifact.beside.name])
+    (listing,) = artifact.companions
+    assert report.passed and artifact.path == path and listing.is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, listing.name])
     assert Policy(path).contract.validation.cases == report.cases
 
 

@@ -1,7 +1,7 @@
 """Every action of a step graph is eager PyTorch's on the very window that the policy reports.
 
 The graph runs in PyTorch here, under the runtime's own loop; exported files are held to the same
-by the validation that every export goes through (tests/dt_export/checkpoints/dialects/test_dialects.py).
+by the validation that every export goes through (checkpoints/dialects/test_dialects.py).
 """
 
 from dataclasses import replace

@@ -131,7 +131,7 @@ def test_the_seed_draws_the_inputs(policy_file, checkpoint):
     case = next(cases(contract))
 
     def drawn(seed):
-        return inputs(contract, case, np.random.default_rng(seed))["states"]
+        return inputs(contract, case, True, np.random.default_rng(seed))["states"]
 
     assert np.array_equal(drawn(1), drawn(1))
     assert not np.array_equal(drawn(1), drawn(2))
@@ -146,7 +146,7 @@ def test_cases_cover_every_window(policy_file):
         assert {case.padding for case in mine if case.length == context} >= set(range(context))
     rng = np.random.default_rng(0)
     late = next(case for case in every if case.kind == "late")
-    assert inputs(contract, late, rng)["timesteps"].max() == contract.max_ep_len - 1
+    assert inputs(contract, late, True, rng)["timesteps"].max() == contract.max_ep_len - 1
 
 
 def test_unknown_facts_come_from_the_artifact(policy_file, checkpoint_path):

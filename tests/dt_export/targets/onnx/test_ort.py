@@ -183,9 +183,8 @@ def test_no_trace_of_the_machine(converted):
 
 def test_importing_makes_no_logger(models, tmp_path):
     """The reader's import would give the root logger a handler: another program's log lines."""
-    script = (
-        "import logging, sys; from pathlib import Path; from dt_export.targets.onnx import ort; "
-    )
+    script = "import logging, sys; from pathlib import Path\n"
+    script += "from dt_export.targets.onnx import ort; "
     script += "ort.convert(*map(Path, sys.argv[1:])); print(logging.root.handlers)"
     command = [sys.executable, "-c", script, str(models["policy"]), str(tmp_path / "a.ort")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
