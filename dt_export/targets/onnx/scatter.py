@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from dt_export.graphs.cache import CacheWrite
 
 
-@torch.library.custom_op("dt_export::scatter_nd", mutates_args=())
-def _scatter_nd(cache: Tensor, indices: Tensor, new: Tensor) -> Tensor:
+@torch.library.custom_op("dt_export::write", mutates_args=())
+def _write(cache: Tensor, indices: Tensor, new: Tensor) -> Tensor:
     return torch.index_put(cache, indices.unbind(1), new)
 
 
-@_scatter_nd.register_fake
+@_write.register_fake
 def _(cache: Tensor, indices: Tensor, new: Tensor) -> Tensor:
     return torch.empty_like(cache)
 
@@ -30,7 +30,7 @@ class ScatterWrite(nn.Module):
     """What ``CacheWrite`` does, as an operator that the exporter keeps whole."""
 
     def forward(self, cache: Tensor, indices: Tensor, new: Tensor) -> Tensor:
-        written: Tensor = torch.ops.dt_export.scatter_nd(cache, indices, new)
+        written: Tensor = torch.ops.dt_export.write(cache, indices, new)
         return written
 
 
@@ -38,7 +38,7 @@ def _translated(cache: Any, indices: Any, new: Any) -> Any:
     return opset18.ScatterND(cache, indices, new)
 
 
-TRANSLATION = {torch.ops.dt_export.scatter_nd.default: _translated}
+TRANSLATION = {torch.ops.dt_export.write.default: _translated}
 
 
 @contextmanager

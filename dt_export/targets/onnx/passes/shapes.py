@@ -27,11 +27,16 @@ class NameAxes(ir.passes.InPlacePass):
 
 
 class ForgetShapes(ir.passes.InPlacePass):
-    """Forget the shapes and types of all values between inputs and outputs."""
+    """Forget the shapes and types of all values between inputs and outputs.
+
+    Of initialisers too: their tensors have both.
+    """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         for node in ir.traversal.RecursiveGraphIterator(model.graph):
             for value in node.outputs:
                 if not value.is_graph_output():
                     value.shape = value.type = None
+        for value in model.graph.initializers.values():
+            value.shape = value.type = None
         return ir.passes.PassResult(model, True)
