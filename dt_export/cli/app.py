@@ -553,7 +553,8 @@ def bench(
         report = bench(
             model, artifacts or (), overrides=overrides, candidates=names, steps=steps,
             threads=threads, batch=batch, primed=primed, cold=cold,
-            sweep=sweep or plot is not None, rate=rate, seconds=seconds, on_progress=on_progress, on_model=on_model,
+            sweep=sweep or plot is not None, rate=rate, seconds=seconds,
+            on_progress=on_progress, on_model=on_model,
         )  # fmt: skip
     console.print(table.report(report))
     if to is not None:
