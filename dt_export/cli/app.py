@@ -384,7 +384,7 @@ def validate(
         revision=revision,
     )  # fmt: skip
     console = terminal.console()
-    opened, checkpoint = command.prepare(artifact, model, overrides, provider)
+    opened, checkpoint = command.pair(artifact, model, overrides, provider)
     if to is not None:
         to = replace(to, inputs=(*to.inputs, *files_at(checkpoint.path)))
         to.check()
@@ -551,9 +551,10 @@ def bench(
     console = terminal.console()
     with showing(console) as on_progress:
         report = bench(
-            model, artifacts or (), overrides=overrides, sides=names, steps=steps, threads=threads,
-            batch=batch, primed=primed, cold=cold, sweep=sweep or plot is not None, rate=rate,
-            seconds=seconds, on_progress=on_progress, on_model=on_model,
+            model, artifacts or (), overrides=overrides, candidates=names, steps=steps,
+            threads=threads, batch=batch, primed=primed, cold=cold,
+            sweep=sweep or plot is not None, rate=rate, seconds=seconds,
+            on_progress=on_progress, on_model=on_model,
         )  # fmt: skip
     console.print(table.report(report))
     if to is not None:

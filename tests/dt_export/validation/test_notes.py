@@ -22,7 +22,7 @@ def changed(path, **fields):
 
 
 def test_what_only_the_artifact_knows_is_named(policy_file, checkpoint_path, tmp_path, capsys):
-    opened, borrowing = command.prepare(policy_file, str(checkpoint_path), Overrides(), "cpu")
+    opened, borrowing = command.pair(policy_file, str(checkpoint_path), Overrides(), "cpu")
     report = command.validate(opened, borrowing, seed=1)
     assert report.passed
     (note,) = report.notes

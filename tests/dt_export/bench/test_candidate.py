@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from dt_runtime.contract import TensorSpec
 
-from dt_export.bench.side import Exports
+from dt_export.bench.candidate import Exports
 from dt_export.bench.windows import full_window
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of any size with random weights, in files that transformers and we both read."""
+"""Checkpoints of any size with random weights, which both transformers and dt-export read."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,7 +15,7 @@ from dt_export.process.quiet import quietly
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a made-up model is like. The inner size is four times the hidden one."""
+    """Sizes of a synthetic model. Its inner size is four times the hidden size."""
 
     state_dim: int = 11
     act_dim: int = 3
@@ -26,9 +26,9 @@ class Sizes:
 
 
 def like(config: ModelConfig) -> Sizes:
-    """The sizes of a model, for made-up ones that differ from it in one of them.
+    """The sizes of a model, for synthetic ones that differ from it in one size.
 
-    States that go through layers of their own, such as images, become the default vector.
+    States that layers of their own encode, such as images, become a vector of the default size.
     """
     return Sizes(
         Sizes.state_dim if config.state_encoder else config.state_dim,
@@ -46,10 +46,10 @@ def check() -> None:
         raise UsageError("a sweep over sizes needs transformers: `pip install transformers`")
 
 
-def made_up(sizes: Sizes, context_length: int, folder: Path) -> Checkpoint:
-    """Write a checkpoint into ``folder`` and load it; always the same weights for the same sizes.
+def synthetic(sizes: Sizes, context_length: int, folder: Path) -> Checkpoint:
+    """Write a checkpoint into ``folder`` and load it. The same sizes always give the same weights.
 
-    A number of heads that does not divide the hidden size becomes 1.
+    If the number of heads does not divide the hidden size, there is one head.
 
     Raises:
         UsageError: transformers, which writes it, is not installed.
@@ -68,13 +68,13 @@ def made_up(sizes: Sizes, context_length: int, folder: Path) -> Checkpoint:
         max_ep_len=max(sizes.max_ep_len, context_length),
     )
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         with quietly(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             DecisionTransformerModel(config).save_pretrained(folder)
     finally:
         if shown:
-            logging.enable_progress_bar()
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     overrides = Overrides(context_length=context_length, return_scale=1000.0, target_return=1000.0)
     return load(str(folder), overrides)

@@ -1,11 +1,11 @@
-"""One side of the comparison, and what it is made from."""
+"""One candidate of the comparison, and what it is made from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dt_export.facts import Overrides
 
@@ -15,45 +15,51 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Side:
+class Candidate:
     """Something that takes one control step at a full window.
 
-    ``runs`` is where the engine's own runs inside a step leave their nanoseconds; None where a
+    ``runs`` collects the nanoseconds of the engine's own runs inside a step. It is None where the
     step is nothing but the run.
     """
 
     step: Callable[[], object]
     runs: list[int] | None = None
     file: Path | None = None
-    cold: Program | None = None  # the same from a fresh process, where that can be had
+    cold: Program | None = None  # the same step in a fresh process, where there is a program for it
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What sides are made for: a checkpoint, how many rows at once, and where exports are kept."""
+    """What candidates are made for: a checkpoint, rows per step, and where exports are kept."""
 
     checkpoint: Checkpoint
     exports: Exports
     batch: int = 1
     threads: int = 1
-    overrides: Overrides = field(default_factory=Overrides)  # those the checkpoint was loaded with
+    overrides: Overrides = field(default_factory=Overrides)  # that the checkpoint was loaded with
 
     @property
     def length(self) -> int:
         """Timesteps of a full window."""
-        return self.checkpoint.facts.context_length
+        length = self.checkpoint.facts.context_length
+        assert length is not None  # `load` fills it in
+        return length
 
 
 class Exports:
-    """Files made from one set of weights, each once; a failure is remembered too."""
+    """Files made from one set of weights, each once. A failure is remembered too."""
 
     def __init__(self, folder: Path, on_export: Callable[[str], None] | None = None):
         self._folder, self._on_export = folder, on_export
+        self._made: set[str] = set()
         self._failures: dict[str, Exception] = {}
-        self._made: dict[str, Any] = {}
 
     def made(self, name: str, make: Callable[[Path], object]) -> Path:
-        """The file of that name; ``make`` writes it when it is asked for the first time."""
+        """The file of that name; the first call for it runs ``make`` with its path.
+
+        Raises:
+            Exception: whatever ``make`` raised, in this call or in an earlier one.
+        """
         path = self._folder / name
         if name in self._failures:
             raise self._failures[name]
@@ -61,8 +67,9 @@ class Exports:
             if self._on_export is not None:
                 self._on_export(name)
             try:
-                self._made[name] = make(path)
+                make(path)
             except Exception as error:
                 self._failures[name] = error
                 raise
+            self._made.add(name)
         return path
