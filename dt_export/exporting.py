@@ -13,7 +13,7 @@ from dt_runtime import Contract, slots
 from dt_export import graphs, validation
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import CheckError, UsageError
-from dt_export.evaluation.running import make_environment
+from dt_export.evaluation.environment import make_environment
 from dt_export.files.ours import is_artifact, is_listing
 from dt_export.files.writing import Output, atomic, files_at
 from dt_export.graphs import step

@@ -14,24 +14,6 @@ import pytest
 from checkpoints_made_here import save_hugging_face
 from onnx import numpy_helper
 
-from dt_export.cli.app import main
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Run a command in an empty folder; gives (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*args):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
-
 
 def test_export_says_what_to_run_next_and_that_works(cli, checkpoint_path, tmp_path):
     code, out, _ = cli(

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from dt_export.cli.screen import parity_table
+from dt_export.cli.show import comparisons
 from dt_export.facts import Overrides
 from dt_export.files.writing import Output, atomic
 from dt_export.process import interrupts
@@ -28,7 +28,7 @@ def test_what_only_the_artifact_knows_is_named(policy_file, checkpoint_path, tmp
     (note,) = report.notes
     assert note.startswith("taken from the artifact itself, not checked: context_length, return_sc")
     assert "give --context-length, --return-scale" in note
-    console().print(parity_table(report))
+    console().print(comparisons(report))
     assert "not checked: context_length" in capsys.readouterr().out
     command.write_json(report, tmp_path / "report.json")
     assert json.loads((tmp_path / "report.json").read_text())["notes"] == [note]

@@ -1,9 +1,11 @@
-"""Is everything there? Versions, execution providers, and how to get what is missing."""
+"""``dt-export doctor``: versions, execution providers, and how to get what is missing."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from dt_export.cli.listing import bundled_present
+from dt_export.cli.models import bundled_present
+from dt_export.errors import CheckError
+from dt_export.process import terminal
 
 # package -> (what installs it, or "" where dt-export already requires it)
 PACKAGES = {
@@ -21,8 +23,18 @@ PACKAGES = {
 }
 
 
+def doctor() -> None:
+    """Show versions and execution providers, and how to get what is missing."""
+    from dt_export.cli import show
+
+    found = rows()
+    terminal.console().print(show.health(found))
+    if not healthy(found):
+        raise CheckError("something that dt-export needs is missing")
+
+
 def rows() -> list[tuple[str, str, str]]:
-    """(what, found, how to get it); the last is empty where all is well."""
+    """(what, found, how to get it); the last is empty if all is well."""
     found = [("python", platform.python_version(), "")]
     for package, remedy in PACKAGES.items():
         seen = _version(package)
@@ -31,7 +43,7 @@ def rows() -> list[tuple[str, str, str]]:
 
 
 def healthy(found: list[tuple[str, str, str]]) -> bool:
-    """Whether nothing is missing but what is optional."""
+    """Whether everything that is not optional is there."""
     return all(not remedy or remedy.startswith("optional") for _, _, remedy in found)
 
 
