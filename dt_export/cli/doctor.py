@@ -1,10 +1,10 @@
 """``dt-export doctor``: versions, execution providers, and how to get what is missing."""
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 from dt_export.cli.models import bundled_present
 from dt_export.errors import CheckError
+from dt_export.files.reports import installed
 from dt_export.process import terminal
 
 # package -> (what installs it, or "" where dt-export already requires it)
@@ -35,9 +35,9 @@ def doctor() -> None:
 
 def rows() -> list[tuple[str, str, str]]:
     """(what, found, how to get it); the last is empty if all is well."""
-    found = [("python", platform.python_version(), "")]
+    found = [("python", platform.pythoninstalled(), "")]
     for package, remedy in PACKAGES.items():
-        seen = _version(package)
+        seen = installed(package)
         found.append((package, seen or "missing", "" if seen else remedy or "reinstall dt-export"))
     return [*found, *_runtime(), _bundled()]
 
@@ -48,7 +48,7 @@ def healthy(found: list[tuple[str, str, str]]) -> bool:
 
 
 def _runtime() -> list[tuple[str, str, str]]:
-    name = next((n for n in ("onnxruntime", "onnxruntime-gpu") if _version(n)), None)
+    name = next((n for n in ("onnxruntime", "onnxruntime-gpu") if installed(n)), None)
     if name is None:
         return [("onnxruntime", "missing", "pip install 'dt-runtime[cpu]' or 'dt-runtime[gpu]'")]
     from dt_runtime import available_providers
@@ -57,7 +57,7 @@ def _runtime() -> list[tuple[str, str, str]]:
     cuda = "CUDAExecutionProvider" in offered
     remedy = "" if cuda else "optional: pip install 'dt-runtime[gpu]' in place of [cpu]"
     return [
-        (name, _version(name) or "", ""),
+        (name, installed(name) or "", ""),
         ("execution providers", ", ".join(offered), ""),
         ("CUDA in ONNX Runtime", "yes" if cuda else "no", remedy),
     ]
@@ -70,10 +70,3 @@ def _bundled() -> tuple[str, str, str]:
         "yes" if present else "missing",
         "" if present else "reinstall dt-export",
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -66,6 +66,7 @@ def validate(
     from dt_export.files.ours import is_report
     from dt_export.files.writing import Output, files_at
     from dt_export.validation import command
+    from dt_export.validation.document import document, write_json
 
     to = None
     if json is not None:
@@ -83,6 +84,7 @@ def validate(
     console.print(show.comparisons(report))
     console.print(show.verdict(report))
     if to is not None:
-        command.write_json(report, to.path, inputs=to.inputs, force=force)
+        written = document(report, artifact, opened.provider)
+        write_json(written, to.path, inputs=to.inputs, force=force)
     if not report.passed:
         raise CheckError(f"{artifact} is not equal to {checkpoint.source.model}")

@@ -25,6 +25,7 @@ BATCH, SEQUENCE = "batch", "sequence"
 GRAPHS = ("policy", step.GRAPH, "sequence", backbone.GRAPH)
 EXTRA_OUTPUTS = ("last_hidden_state", "hidden_states", "attentions")
 GAUSSIAN = ("mu", "log_std")
+ALL_OUTPUTS = ("all",)  # in place of names: every output of a sequence graph
 TOKEN_ORDER = ("return", "state", "action")
 LOWEST = -1e30  # added to a score, leaves no trace of it in a softmax with any real one
 LOWEST_HALF = -3e4  # the same in float16, which ends at 65504
@@ -245,7 +246,8 @@ def output_names(
     """The names of a graph's outputs, in order.
 
     Args:
-        outputs: of a sequence graph; none for all predictions.
+        outputs: of a sequence graph; none for all predictions, ``("all",)`` for every output that
+            this model has.
         sample: ``mu`` and ``log_std`` of a squashed Gaussian too.
 
     Raises:
@@ -268,8 +270,10 @@ def output_names(
     predictions = ("state_preds", "action_preds", "return_preds")
     predictions = tuple(name for name in predictions if has.get(name, True))
     known = (*predictions, *(GAUSSIAN if config.stochastic else ()), *EXTRA_OUTPUTS)
+    if outputs == ALL_OUTPUTS:
+        return known
     for name in outputs:
         if name not in known:
-            raise UsageError(f"--outputs has {name!r}, expected some of {', '.join(known)}")
+            raise UsageError(f"--outputs has {name!r}, expected all, or some of {', '.join(known)}")
     names = outputs or predictions
     return (*names, *(name for name in gaussian if name not in names))

@@ -1,9 +1,8 @@
 """``dt-export validate``: which checkpoint an artifact is compared with, and what is kept of it."""
 
-import json
 import secrets
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from dt_runtime.contract import Contract
@@ -12,8 +11,6 @@ from dt_export import checkpoints
 from dt_export.checkpoints import Checkpoint, Facts, Overrides
 from dt_export.checkpoints.presets import PRESETS
 from dt_export.errors import UsageError
-from dt_export.files.ours import PRODUCER, is_report
-from dt_export.files.writing import Output, atomic
 from dt_export.graphs.backbone import GRAPH
 from dt_export.targets import Opened, open_artifact
 from dt_export.validation.parity import Report, check
@@ -66,31 +63,6 @@ def validate(
         opened, checkpoint, seed=seed, reference_name=reference, precision=precision,
         on_case=on_case,
     )  # fmt: skip
-
-
-def write_json(
-    report: Report, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
-) -> None:
-    """Everything in a report, as JSON; non-finite numbers become null.
-
-    Raises:
-        UsageError: the file is one of ``inputs``, or exists, is no report of ours and there is no
-            ``force``, or it cannot be written.
-    """
-    document = {
-        "producer": PRODUCER,
-        "passed": report.passed,
-        "reference": report.reference,
-        "tolerance": report.tolerance,
-        "seed": report.seed,
-        "cases": report.cases,
-        "differences": list(report.differences),
-        "notes": list(report.notes),
-        "comparisons": [asdict(comparison) for comparison in report.comparisons],
-    }
-    text = json.dumps(json.loads(json.dumps(document), parse_constant=lambda _: None), indent=1)
-    with atomic(Output(path, "--json", is_report, tuple(inputs), force)) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _named(contract: Contract, overrides: Overrides) -> tuple[str, Overrides]:

@@ -198,7 +198,7 @@ def test_a_folder_that_vanishes_meanwhile_is_one_message(cli, tmp_path, policy_f
             shutil.rmtree(folder)
             temporary.write_text("{}")
 
-    monkeypatch.setattr("dt_export.validation.command.write_json", write)
+    monkeypatch.setattr("dt_export.validation.document.write_json", write)
     code, _, err = cli("validate", policy_file, "-m", checkpoint_path, "--json", folder / "r.json")
     assert code == 2 and "No such file or directory" in err and "Traceback" not in err
 

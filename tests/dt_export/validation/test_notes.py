@@ -14,6 +14,7 @@ from dt_export.process import interrupts
 from dt_export.process.terminal import console, one_line
 from dt_export.targets import open_artifact
 from dt_export.validation import check, command
+from dt_export.validation.document import document
 
 
 def changed(path, **fields):
@@ -21,7 +22,7 @@ def changed(path, **fields):
     return dataclasses.replace(opened, contract=dataclasses.replace(opened.contract, **fields))
 
 
-def test_what_only_the_artifact_knows_is_named(policy_file, checkpoint_path, tmp_path, capsys):
+def test_what_only_the_artifact_knows_is_named(policy_file, checkpoint_path, capsys):
     opened, borrowing = command.prepare(policy_file, str(checkpoint_path), Overrides(), "cpu")
     report = command.validate(opened, borrowing, seed=1)
     assert report.passed
@@ -30,8 +31,7 @@ def test_what_only_the_artifact_knows_is_named(policy_file, checkpoint_path, tmp
     assert "give --context-length, --return-scale" in note
     console().print(comparisons(report))
     assert "not checked: context_length" in capsys.readouterr().out
-    command.write_json(report, tmp_path / "report.json")
-    assert json.loads((tmp_path / "report.json").read_text())["notes"] == [note]
+    assert json.loads(document(report, policy_file).to_json())["notes"] == [note]
 
 
 @pytest.mark.parametrize("sha256", ("0" * 64, None))
