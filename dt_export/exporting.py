@@ -13,7 +13,7 @@ from dt_runtime.contract import Contract
 from dt_export import flags
 from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.errors import CheckError, UsageError
-from dt_export.evaluation.running import make_environment
+from dt_export.evaluation.environment import make_environment
 from dt_export.files.writing import Output, files_at, together
 from dt_export.graphs import DEFAULT, Kind, graph_named
 from dt_export.graphs.kind import BATCH, SEQUENCE

@@ -78,6 +78,11 @@ class Kind:
         return self.units is Units.RAW
 
     @property
+    def of_backbone(self) -> bool:
+        """Whether it wraps the transformer alone, which is loaded as such."""
+        return self.model is Backbone
+
+    @property
     def takes_observations(self) -> bool:
         """Whether ``dt_runtime.Policy`` can run it."""
         return self.units is not Units.EMBEDDINGS
@@ -137,7 +142,7 @@ class Kind:
         """Raise UsageError if the graph wraps another kind of model."""
         if not isinstance(model, self.model):
             raise UsageError(
-                f"--graph {self.name}: load the checkpoint with backbone={self.model is Backbone}"
+                f"--graph {self.name}: load the checkpoint with backbone={self.of_backbone}"
             )
 
 

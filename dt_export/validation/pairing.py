@@ -10,7 +10,6 @@ from dt_export.checkpoints import Checkpoint, Facts, Overrides
 from dt_export.checkpoints.presets import PRESETS
 from dt_export.errors import UsageError
 from dt_export.graphs import graph_of
-from dt_export.models.backbone import Backbone
 from dt_export.targets import Opened, open_artifact
 
 BUNDLED = "bundled:"
@@ -40,7 +39,7 @@ def pair(
         target_returns=contract.target_returns or None,
         environment=contract.environment,
     )
-    backbone = graph_of(contract).model is Backbone
+    backbone = graph_of(contract).of_backbone
     return opened, checkpoints.load(model, overrides, fallback=known, backbone=backbone)
 
 

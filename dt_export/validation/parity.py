@@ -1,5 +1,6 @@
 """Open-loop validation: is an artifact equal to eager PyTorch on every window?"""
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -31,22 +32,23 @@ def check(
     opened: Opened,
     checkpoint: Checkpoint,
     *,
-    seed: int,
+    seed: int | None = None,
     reference_name: str = "eager",
     tolerance: float | None = None,
     precision: str | None = None,
     on_case: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Compare an artifact with eager PyTorch on fresh inputs drawn from ``seed``.
+    """Compare an artifact with eager PyTorch.
 
     Args:
+        seed: draws the inputs; new ones every time without it. The report names it.
         tolerance: by default that of ``precision``, or a stricter one where the graph, or the
             contract, is of another; that is a difference too.
         precision: what the user says that the artifact counts in. Unsaid, it is held to fp32's
             tolerance: no file buys itself a wider one by looking like int8.
         on_case: called with (cases done, cases in all).
     """
-    contract = opened.contract
+    contract, seed = opened.contract, secrets.randbits(32) if seed is None else seed
     said = [opened.precision, contract.precision, precision or "fp32"]
     if tolerance is None:
         tolerance = min(TOLERANCES.get(name, TOLERANCE) for name in said)

@@ -1,17 +1,34 @@
-"""What ``dt-export models`` lists: presets, and the dialects that ``--model`` understands."""
+"""``dt-export models``: the presets, and the dialects that ``--model`` understands."""
 
 import json
+from typing import Annotated
 
 from dt_export.checkpoints.presets import BUNDLED, PRESETS, Preset
+from dt_export.cli.parameters import option
 from dt_export.facts import FLAGS, SIDECAR
+from dt_export.process import terminal
 
 
-def presets() -> list[tuple[str, str, str, str]]:
+def models(
+    dialects: Annotated[
+        bool, option("--dialects", help="List the dialects of checkpoints instead.")
+    ] = False,
+) -> None:
+    """List the presets, or the dialects of checkpoints that --model understands."""
+    from dt_export.cli import show
+
+    if dialects:
+        terminal.console().print(show.dialects(dialect_rows()))
+    else:
+        terminal.console().print(show.presets(preset_rows()))
+
+
+def preset_rows() -> list[tuple[str, str, str, str]]:
     """(name, environment, target returns, where its weights are) of each preset."""
     return [_preset(name, preset) for name, preset in PRESETS.items()]
 
 
-def dialects() -> list[tuple[str, str, str]]:
+def dialect_rows() -> list[tuple[str, str, str]]:
     """(name, what it is recognised by, flags that may be needed) of each dialect."""
     from dt_export.checkpoints import DIALECTS
 
