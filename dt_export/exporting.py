@@ -91,7 +91,7 @@ def export(
     companions = to.companions(path, wanted)
     outputs = [
         Output(file.path, "--output", file.ours, given, force)
-        for file in (Written(path), *companions)
+        for file in (Written(path, "the artifact"), *companions)
     ]
     checkpoint, sizes = _static(checkpoint, wanted)
     with together(outputs) as folder:
@@ -102,7 +102,7 @@ def export(
             report = _validated(to, temporary, checkpoint, kind, wanted, sizes, on_case)
             contract = replace(contract, validation=report.validation())
             to.write(traced, contract, temporary)
-    beside = tuple(file.path for file in companions)
+    beside = {file.path: file.what for file in companions}
     return Artifact(path, contract, path.stat().st_size, beside), report
 
 

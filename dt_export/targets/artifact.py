@@ -1,7 +1,7 @@
 """What an export makes, and what becomes of it when it is opened."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ class Artifact:
     path: Path
     contract: Contract
     size: int  # bytes
-    companions: tuple[Path, ...] = ()  # files beside it; of an .ort file the operators it needs
+    companions: Mapping[Path, str] = field(default_factory=dict)  # files beside it: what they are
 
 
 @dataclass(frozen=True)

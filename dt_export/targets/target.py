@@ -21,6 +21,7 @@ class Written:
     """A file of an export."""
 
     path: Path
+    what: str  # in a few words, for people
     ours: Callable[[Path], bool] = is_artifact  # whether an existing file is an earlier one of it
 
 

@@ -31,7 +31,7 @@ def exported(
     """
     path, contract = artifact.path, artifact.contract
     lines = [Text.assemble("wrote ", (str(path), "bold"), f"  {file_size(artifact.size)}")]
-    lines += [Text(f"and {companion}") for companion in artifact.companions]
+    lines += [Text(f"and {other}, {what}") for other, what in artifact.companions.items()]
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
     file = _word(str(path))
     if contract.precision != "fp32":

@@ -15,6 +15,7 @@ from dt_export.targets.onnx.trace import trace
 from dt_export.targets.target import Target, Written
 
 SUFFIX = ".onnx"
+LISTING = "the operators that a minimal build needs"
 
 
 def suffix(options: OnnxOptions) -> str:
@@ -34,7 +35,7 @@ def write(model: onnx.ModelProto, contract: Contract, path: Path) -> None:
 
 def companions(path: Path, options: OnnxOptions) -> tuple[Written, ...]:
     """The list of operators beside an ORT file."""
-    return (Written(ort.list_path(path), is_listing),) if options.format == "ort" else ()
+    return (Written(ort.list_path(path), LISTING, is_listing),) if options.format == "ort" else ()
 
 
 def operators(path: Path) -> tuple[Counter[str], str]:
