@@ -3,10 +3,11 @@
 What happens when row r is done differs by mode, and so does when its policy row begins anew:
 
 - ``SAME_STEP``: ``step`` returns the first observation of the next episode already.
-- ``NEXT_STEP``: ``step`` returns the last observation of the old episode. The next ``step`` ignores
-  the row's action and returns the first observation of the next one. Until then the row rests.
-- ``DISABLED``: ``step`` returns the last observation, and ``reset`` with a mask of the rows that are
-  done gives them their first one, with a seed each.
+- ``NEXT_STEP``: ``step`` returns the last observation of the old episode. The next ``step``
+  ignores the row's action and returns the first observation of the next episode. In between the
+  row rests.
+- ``DISABLED``: ``step`` returns the last observation. ``reset`` with a mask of the rows that are
+  done returns their first ones, with a seed each.
 """
 
 from collections.abc import Callable
