@@ -9,15 +9,14 @@ from itertools import zip_longest
 import numpy as np
 import torch
 from dt_runtime.contract import Contract, TensorSpec, Validation
-from dt_runtime.slots import NEW
+from dt_runtime.slots import PRESENT
 
-from dt_export import step
-from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
-from dt_export.graphs import BATCH, GAUSSIAN, PRECISIONS, SEQUENCE, output_names
+from dt_export.graphs import BATCH, GAUSSIAN, PRECISIONS, SEQUENCE, output_names, step
+from dt_export.graphs.backbone import GRAPH
+from dt_export.process.terminal import one_line
 from dt_export.targets.artifact import Opened, Run, contract_of
-from dt_export.terminal import one_line
 from dt_export.validation import backbone_cases, step_cases
 from dt_export.validation.cases import Case, cases, inputs
 from dt_export.validation.closed_loop import ClosedLoop
@@ -280,14 +279,15 @@ def _due(contract: Contract, checkpoint: Checkpoint) -> Contract | None:
 
 def _outputs(contract: Contract) -> tuple[str, ...]:
     """The names of the outputs that are no caches."""
-    return tuple(spec.name for spec in contract.outputs if not spec.name.startswith(NEW))
+    caches = PRESENT if contract.graph == step.GRAPH else ()
+    return tuple(spec.name for spec in contract.outputs if not spec.name.startswith(caches))
 
 
 def _sizes(contract: Contract) -> dict[str, int]:
     """The axes that the file has fixed, by name."""
     shapes = {spec.name: spec.shape for spec in contract.inputs}
     window, sizes = shapes.get("states", ()), {}
-    rows = shapes.get("answer", window)[:1]
+    rows = shapes.get("query_index", window)[:1]
     if rows and isinstance(rows[0], int):
         sizes[BATCH] = rows[0]
         if contract.graph == step.GRAPH and window and isinstance(window[0], int):
