@@ -1,5 +1,5 @@
 """`python cli.py ...` from a checkout."""
 
-from dt_export.entry import main
+from dt_export.cli.entry import main
 
 main()

@@ -1,5 +1,5 @@
 """`python -m dt_export ...`."""
 
-from dt_export.entry import main
+from dt_export.cli.entry import main
 
 main()

@@ -10,16 +10,21 @@ from typing import Any
 
 from dt_runtime import Contract, slots
 
-from dt_export import graphs, interrupts, step, validation
-from dt_export.backbone import GRAPH, Backbone
+from dt_export import graphs, validation
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import CheckError, UsageError
-from dt_export.ours import is_artifact, is_listing
-from dt_export.running import make_environment
-from dt_export.targets import TARGETS, Artifact, Opened, onnx, ort
+from dt_export.evaluation.running import make_environment
+from dt_export.files.ours import is_artifact, is_listing
+from dt_export.files.writing import Output, atomic, files_at
+from dt_export.graphs import step
+from dt_export.graphs.backbone import GRAPH
+from dt_export.models.backbone import Backbone
+from dt_export.process import interrupts
+from dt_export.targets import TARGETS, Artifact, Opened
 from dt_export.targets.artifact import contract_of
+from dt_export.targets.onnx import file as onnx
+from dt_export.targets.onnx import ort
 from dt_export.validation import Report, closed_loop
-from dt_export.writing import Output, atomic, files_at
 
 
 class ValidationFailedError(CheckError):

@@ -9,8 +9,8 @@ import torch
 from dt_runtime import Policy, rollout
 
 from dt_export.checkpoints import load
+from dt_export.checkpoints.presets import BUNDLED
 from dt_export.exporting import export
-from dt_export.presets import BUNDLED
 from dt_export.validation.reference import load_transformers
 
 FACTS = json.loads((BUNDLED / "hopper" / "policy.json").read_text())

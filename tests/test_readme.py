@@ -10,7 +10,7 @@ from checkpoints_made_here import save_hugging_face
 from oracles import atari, corl, d3rlpy_numpy, kzl, min_dt, online_dt
 
 from dt_export.checkpoints import DIALECTS
-from dt_export.cli import main
+from dt_export.cli.app import main
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 (DIALECTS_CHAPTER,) = re.findall(r"^## Dialects\n(.*?^)(?=## )", README, re.M | re.S)

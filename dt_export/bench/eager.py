@@ -18,7 +18,7 @@ from dt_export.bench.side import Setting, Side
 from dt_export.bench.windows import full_window
 from dt_export.errors import UsageError
 from dt_export.exporting import export
-from dt_export.quiet import quietly
+from dt_export.process.quiet import quietly
 
 COMPILE_SECONDS = 180.0
 

@@ -16,7 +16,7 @@ import torch
 from dt_export.bench.side import Side
 from dt_export.bench.timing import Samples
 from dt_export.bench.work import FLOAT, Work, policy_work
-from dt_export.model import ModelConfig
+from dt_export.models.decision_transformer import ModelConfig
 
 READ = "floor: read"
 PRODUCTS = "floor: {} products"

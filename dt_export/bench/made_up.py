@@ -9,8 +9,8 @@ import torch
 from dt_export.checkpoints import Checkpoint, load
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
-from dt_export.model import ModelConfig
-from dt_export.quiet import quietly
+from dt_export.models.decision_transformer import ModelConfig
+from dt_export.process.quiet import quietly
 
 
 @dataclass(frozen=True)

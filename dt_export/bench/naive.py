@@ -17,7 +17,7 @@ from dt_export.bench import cold
 from dt_export.bench.eager import library_model
 from dt_export.bench.side import Setting, Side
 from dt_export.bench.windows import full_window
-from dt_export.quiet import quietly
+from dt_export.process.quiet import quietly
 
 
 def naive(setting: Setting) -> Side:

@@ -5,10 +5,10 @@ from time import perf_counter_ns, sleep
 
 import numpy as np
 
-from dt_export import interrupts
 from dt_export.bench.side import Side
 from dt_export.bench.timing import Latency, latency
 from dt_export.errors import UsageError
+from dt_export.process import interrupts
 
 SPIN_NS = 300_000  # a sleep ends late by less than that, most of the time
 SECOND = 1_000_000_000

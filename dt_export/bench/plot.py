@@ -8,8 +8,8 @@ from pathlib import Path
 from dt_export.bench.report import Report
 from dt_export.bench.sweep import Point
 from dt_export.errors import UsageError
-from dt_export.ours import is_plot
-from dt_export.writing import Output, atomic
+from dt_export.files.ours import is_plot
+from dt_export.files.writing import Output, atomic
 
 SUFFIXES = (".svg", ".png")
 MAKER = "dt-export"  # in the picture's metadata, by which an earlier one is known

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dt_export import interrupts
+from dt_export.process import interrupts
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from dt_export.bench.paced import Paced
 from dt_export.bench.sweep import Point
 from dt_export.bench.timing import Latency
 from dt_export.errors import UsageError
-from dt_export.ours import PRODUCER, is_report
-from dt_export.writing import Output, atomic
+from dt_export.files.ours import PRODUCER, is_report
+from dt_export.files.writing import Output, atomic
 
 FORMAT = "1.0"
 

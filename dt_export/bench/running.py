@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from dt_runtime import Contract
 
-from dt_export import checkpoints, interrupts
-from dt_export.backbone import GRAPH as BACKBONE
+from dt_export import checkpoints
 from dt_export.bench import catalogue, made_up
 from dt_export.bench.artifacts import onnx_file
 from dt_export.bench.catalogue import Entry
@@ -28,7 +27,9 @@ from dt_export.bench.work import Work, policy_work, step_work
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
-from dt_export.quiet import quietly
+from dt_export.graphs.backbone import GRAPH as BACKBONE
+from dt_export.process import interrupts
+from dt_export.process.quiet import quietly
 from dt_export.targets import read_contract
 from dt_export.validation import command
 

@@ -8,8 +8,8 @@ from dt_export.bench.made_up import Sizes, made_up
 from dt_export.bench.side import Exports, Setting, Side
 from dt_export.bench.timing import Latency, Samples, interleave, latency
 from dt_export.checkpoints import Checkpoint
-from dt_export.interrupts import temporary_folder
-from dt_export.quiet import quietly
+from dt_export.process.interrupts import temporary_folder
+from dt_export.process.quiet import quietly
 
 AXES: Mapping[str, tuple[int, ...]] = {
     "context_length": (5, 10, 20, 50, 100),

@@ -29,7 +29,7 @@ for each timestep that is fed. Heads that an action does not need are not counte
 from dataclasses import dataclass
 
 from dt_export.errors import UsageError
-from dt_export.model import ModelConfig
+from dt_export.models.decision_transformer import ModelConfig
 
 FLOAT = 4  # bytes
 MATRIX_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # of a matrix's number in a file of a precision

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from dt_runtime.contract import Source
 
-from dt_export.backbone import Backbone
 from dt_export.facts import Facts
-from dt_export.model import DecisionTransformer, ModelConfig
+from dt_export.models.backbone import Backbone
+from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dt_export import reading
+from dt_export.checkpoints import reading
 from dt_export.errors import CheckpointError
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".d3")

@@ -4,7 +4,7 @@ from dt_runtime.contract import MAX_CONTEXT_LENGTH
 
 from dt_export.errors import CheckpointError
 from dt_export.facts import LARGEST, SMALLEST, Facts
-from dt_export.model import ModelConfig
+from dt_export.models.decision_transformer import ModelConfig
 
 OF_NUMBERS = ("action_low", "action_high", "action_scale", "action_offset")
 

@@ -5,10 +5,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from dt_export.checkpoints.presets import BUNDLED, PRESETS
+from dt_export.checkpoints.reading.damage import cause
 from dt_export.errors import CheckpointError, UsageError
 from dt_export.facts import SIDECAR, Facts
-from dt_export.presets import BUNDLED, PRESETS
-from dt_export.reading.damage import cause
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = ("config.json", SIDECAR, "state_mean.npy", "state_std.npy")

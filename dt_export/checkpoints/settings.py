@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from dt_export.checkpoints.reading import shown
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
-from dt_export.model import ACTIVATIONS
-from dt_export.reading import shown
+from dt_export.models.decision_transformer import ACTIVATIONS
 
 FLAGS = {
     "n_head": "--n-head",

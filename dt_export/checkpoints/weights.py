@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from dt_export.checkpoints.reading import damaged
 from dt_export.errors import CheckpointError
-from dt_export.reading import damaged
 
 MOST_LAYERS = 512
 Names = Mapping[str, str | tuple[str, ...]]  # ours -> theirs; several of theirs are stacked

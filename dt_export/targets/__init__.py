@@ -8,9 +8,11 @@ from pathlib import Path
 from dt_runtime.contract import Contract
 
 from dt_export.errors import UsageError
-from dt_export.opening import opening
-from dt_export.targets import onnx, ort, torchscript
+from dt_export.targets import torchscript
 from dt_export.targets.artifact import Artifact, Opened
+from dt_export.targets.onnx import file as onnx
+from dt_export.targets.onnx import ort
+from dt_export.targets.opening import opening
 
 TARGETS = {"onnx": onnx, "torchscript": torchscript}
 READERS = {onnx.SUFFIX: onnx.read, ort.SUFFIX: onnx.read, torchscript.SUFFIX: torchscript.read}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from dt_runtime.contract import Contract
 
-from dt_export.backbone import PAST
+from dt_export.graphs.backbone import PAST
 from dt_export.validation.cases import Case
 
 LENGTHS = (1, 2, 3, 7)  # new tokens; the graph is traced at 3 of them after 5 cached ones

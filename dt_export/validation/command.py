@@ -9,14 +9,14 @@ from pathlib import Path
 from dt_runtime.contract import Contract
 
 from dt_export import checkpoints
-from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint, Facts, Overrides
+from dt_export.checkpoints.presets import PRESETS
 from dt_export.errors import UsageError
-from dt_export.ours import PRODUCER, is_report
-from dt_export.presets import PRESETS
+from dt_export.files.ours import PRODUCER, is_report
+from dt_export.files.writing import Output, atomic
+from dt_export.graphs.backbone import GRAPH
 from dt_export.targets import Opened, open_artifact
 from dt_export.validation.parity import Report, check
-from dt_export.writing import Output, atomic
 
 BUNDLED = "bundled:"
 

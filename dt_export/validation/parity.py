@@ -11,13 +11,12 @@ import torch
 from dt_runtime.contract import Contract, TensorSpec, Validation
 from dt_runtime.slots import PRESENT
 
-from dt_export import step
-from dt_export.backbone import GRAPH
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
-from dt_export.graphs import BATCH, GAUSSIAN, PRECISIONS, SEQUENCE, output_names
+from dt_export.graphs import BATCH, GAUSSIAN, PRECISIONS, SEQUENCE, output_names, step
+from dt_export.graphs.backbone import GRAPH
+from dt_export.process.terminal import one_line
 from dt_export.targets.artifact import Opened, Run, contract_of
-from dt_export.terminal import one_line
 from dt_export.validation import backbone_cases, step_cases
 from dt_export.validation.cases import Case, cases, inputs
 from dt_export.validation.closed_loop import ClosedLoop

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from dt_runtime.contract import Contract
 from torch import Tensor
 
-from dt_export.backbone import GRAPH, OUTPUTS
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.graphs import GAUSSIAN
+from dt_export.graphs.backbone import GRAPH, OUTPUTS
 from dt_export.targets.artifact import Run
 
 REFERENCES = ("eager", "transformers")

@@ -13,7 +13,7 @@ from dt_export import graphs
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import UsageError
 from dt_export.exporting import ValidationFailedError, default_path, export
-from dt_export.targets import onnx
+from dt_export.targets.onnx import file as onnx
 from dt_export.validation import closed_loop
 
 

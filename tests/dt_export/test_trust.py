@@ -14,10 +14,11 @@ from dt_runtime.contract import Source
 from onnx import helper, numpy_helper
 
 from dt_export.checkpoints import Overrides, load
-from dt_export.cli import main
+from dt_export.cli.app import main
 from dt_export.errors import CheckError, UsageError
 from dt_export.exporting import export
-from dt_export.targets import open_artifact, precision, read_contract
+from dt_export.targets import open_artifact, read_contract
+from dt_export.targets.onnx import precision
 from dt_export.validation import check
 from dt_export.validation import command as validating
 

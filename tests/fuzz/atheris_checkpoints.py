@@ -12,9 +12,9 @@ from pathlib import Path
 import atheris
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-with atheris.instrument_imports(include=["dt_export.reading", "dt_export.checkpoints"]):
+with atheris.instrument_imports(include=["dt_export.checkpoints"]):
     import dt_export.checkpoints
-    import dt_export.reading
+    import dt_export.checkpoints.reading
 
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides

@@ -15,7 +15,7 @@ from oracles import atari, corl, d3rlpy_numpy, kzl, min_dt, online_dt
 from dt_export.checkpoints import load
 from dt_export.exporting import export
 from dt_export.facts import Overrides
-from dt_export.targets import ort
+from dt_export.targets.onnx import ort
 from fuzz.cases import Case, lay_out
 
 SMALL = dict(hidden=8, layers=1)

@@ -6,7 +6,7 @@ import torch
 from dt_export.bench.floors import Rates, floor, probes
 from dt_export.bench.timing import interleave
 from dt_export.bench.work import Work, policy_work
-from dt_export.model import ModelConfig
+from dt_export.models.decision_transformer import ModelConfig
 
 CONFIG = ModelConfig(
     state_shape=(5,), act_dim=2, hidden_size=24, n_layer=2, n_head=2, n_inner=96, max_ep_len=30

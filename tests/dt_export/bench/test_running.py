@@ -13,7 +13,7 @@ from dt_export.bench.catalogue import CATALOGUE
 from dt_export.bench.report import Report, write_json
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
-from dt_export.terminal import console
+from dt_export.process.terminal import console
 
 pytestmark = pytest.mark.xdist_group("bench")  # the benchmark is made once
 

@@ -10,7 +10,7 @@ from dt_export.bench.made_up import Sizes
 from dt_export.bench.side import Exports, Setting
 from dt_export.bench.sweep import sweep
 from dt_export.errors import UsageError
-from dt_export.model import ModelConfig
+from dt_export.models.decision_transformer import ModelConfig
 
 pytestmark = pytest.mark.xdist_group("bench sweep")  # it is made once
 

@@ -14,7 +14,7 @@ from dt_export.bench.work import policy_work, step_work
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
-from dt_export.model import DecisionTransformer, ModelConfig
+from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig
 
 CONFIG = ModelConfig(
     state_shape=(5,), act_dim=2, hidden_size=24, n_layer=3, n_head=2, n_inner=40, max_ep_len=30

@@ -9,8 +9,8 @@ from checkpoints_made_here import save_hugging_face
 
 from dt_export.checkpoints import Overrides, load
 from dt_export.checkpoints.locate import locate
+from dt_export.checkpoints.presets import PRESETS
 from dt_export.errors import CheckpointError, UsageError
-from dt_export.presets import PRESETS
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

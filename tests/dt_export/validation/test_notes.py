@@ -7,13 +7,13 @@ import signal
 
 import pytest
 
-from dt_export import interrupts
+from dt_export.cli.screen import parity_table
 from dt_export.facts import Overrides
-from dt_export.screen import parity_table
+from dt_export.files.writing import Output, atomic
+from dt_export.process import interrupts
+from dt_export.process.terminal import console, one_line
 from dt_export.targets import open_artifact
-from dt_export.terminal import console, one_line
 from dt_export.validation import check, command
-from dt_export.writing import Output, atomic
 
 
 def changed(path, **fields):

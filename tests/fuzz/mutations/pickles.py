@@ -45,7 +45,7 @@ DANGEROUS: tuple[tuple[str, str, tuple[Any, ...]], ...] = (
     ("numpy", "fromfile", ("/etc/hostname",)),
     ("numpy", "memmap", ("/etc/hostname",)),
     ("numpy.f2py", "compile", ("x",)),
-    ("dt_export.reading", "read_plain_pickle", ("x",)),
+    ("dt_export.checkpoints.reading", "read_plain_pickle", ("x",)),
     ("antigravity", "x", ()),
     ("this", "s", ()),
 )  # fmt: skip

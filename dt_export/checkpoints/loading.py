@@ -1,0 +1,151 @@
+"""Loading checkpoints: one file per dialect, each with ``detect(path)`` and ``load(path, ...)``."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from dt_runtime.contract import Source
+
+from dt_export.checkpoints import fit, reading, sidecars
+from dt_export.checkpoints.checkpoint import Checkpoint, Found
+from dt_export.checkpoints.contents import Contents, read
+from dt_export.checkpoints.dialects import atari, corl, d3rlpy, huggingface, kzl, min_dt, online_dt
+from dt_export.checkpoints.locate import Located, locate
+from dt_export.checkpoints.reading import shown
+from dt_export.checkpoints.settings import FLAGS, contradict
+from dt_export.errors import CheckpointError, UsageError
+from dt_export.facts import DEFAULT_CONTEXT_LENGTH, DEFAULT_RETURN_SCALE, Facts, Overrides
+from dt_export.models.decision_transformer import ModelConfig
+
+DIALECTS = {
+    "huggingface": huggingface,
+    "online-dt": online_dt,  # before kzl, whose tensors it has too
+    "kzl": kzl,
+    "corl": corl,
+    "min-dt": min_dt,
+    "d3rlpy": d3rlpy,
+    "atari": atari,
+}
+
+
+def load(
+    model: str,
+    overrides: Overrides | None = None,
+    fallback: Facts | None = None,
+    backbone: bool = False,
+) -> Checkpoint:
+    """Load a checkpoint: a preset's name, a local path, or a Hugging Face id.
+
+    Facts come from ``overrides`` (flags), then from files beside the weights, then from the
+    preset, then from ``fallback``, then from defaults, which are named in the checkpoint's notes.
+    With ``backbone`` the model is the transformer alone (dialect ``huggingface``).
+
+    Raises:
+        CheckpointError: not found, not readable, not understood; the message says which.
+        UsageError: flags that contradict the checkpoint.
+    """
+    overrides = overrides or Overrides()
+    flags = sidecars.from_flags(overrides)
+    located = locate(model, overrides.revision)
+    if backbone:
+        return _backbone(located, overrides)
+    dialect, found = _find(located.path, overrides)
+
+    for field in FLAGS:  # also those that this dialect has no use for
+        contradict(overrides, field, getattr(found.model.config, field), f"dialect {dialect}")
+    if found.model.config.discrete and found.model.config.action_tanh:
+        raise UsageError(f"discrete actions need logits, but {found.file} has action_tanh")
+    beside = sidecars.beside(found.file.parent)
+    facts = flags.over(beside).over(found.facts).over(located.facts)
+    silent = {field.name for field in fields(facts) if getattr(facts, field.name) is None}
+    facts = facts.over(fallback or Facts())
+    borrowed = frozenset(name for name in silent if getattr(facts, name) is not None)
+    config = found.model.config
+    facts, notes, warnings = _settle(facts, config)
+    fit.check(facts, config)
+    return Checkpoint(
+        name=located.name,
+        path=located.path,
+        dialect=dialect,
+        model=found.model,
+        facts=facts,
+        source=Source(located.model, located.revision, reading.sha256(found.file)),
+        notes=found.notes + notes,
+        warnings=warnings,
+        borrowed=borrowed,
+    )
+
+
+def _backbone(located: Located, overrides: Overrides) -> Checkpoint:
+    if not huggingface.detect(located.path):
+        raise CheckpointError(
+            f"--graph backbone reads the dialect huggingface ({huggingface.LOOKED_FOR}), and "
+            f"{located.path} is none"
+        )
+    found = huggingface.load_backbone(located.path, overrides)
+    source = Source(located.model, located.revision, reading.sha256(found.file))
+    facts = Facts(context_length=found.model.positions, return_scale=1.0, first_timestep=0)
+    return Checkpoint(
+        located.name, located.path, "huggingface", found.model, facts, source, found.notes
+    )
+
+
+def _find(path: Path, overrides: Overrides) -> tuple[str, Found]:
+    """What the dialect that claims a path finds there.
+
+    Raises:
+        CheckpointError: none does; the message lists what was looked for and the nearest match.
+    """
+    if huggingface.detect(path):
+        return "huggingface", huggingface.load(path, overrides)
+    contents = read(path)
+    for name, dialect in DIALECTS.items():
+        if dialect is not huggingface and dialect.detect(contents):
+            found = dialect.load(contents, overrides)
+            return name, replace(found, notes=contents.notes + found.notes)
+    raise CheckpointError(_nobody(contents))
+
+
+def _nobody(contents: Contents) -> str:
+    looked_for = "; ".join(f"{name}: {dialect.LOOKED_FOR}" for name, dialect in DIALECTS.items())
+    parts = [f"{contents.path} is no checkpoint that dt-export knows. Looked for: {looked_for}."]
+    if contents.tensors:
+        parts.append(
+            f"Seen: {len(contents.tensors)} tensors, first {shown(next(iter(contents.tensors)))}."
+        )
+        scores = {
+            name: sum(key in contents.tensors for key in dialect.SIGNATURE) / len(dialect.SIGNATURE)
+            for name, dialect in DIALECTS.items()
+        }
+        nearest = max(scores, key=scores.__getitem__)
+        if scores[nearest] > 0:
+            missing = [k for k in DIALECTS[nearest].SIGNATURE if k not in contents.tensors]
+            lacks = f"without {missing[0]}" if missing else "its weights alone, without config.json"
+            parts.append(f"Nearest: {nearest}, {lacks}.")
+    elif contents.file is not None:
+        parts.append(f"{contents.file.name} holds no state dict.")
+    else:
+        with reading.damaged(contents.path, "cannot be listed"):
+            names = sorted(p.name for p in contents.path.iterdir())[:8]
+        parts.append(f"Seen there: {', '.join(names) or 'nothing'}.")
+    return " ".join(parts)
+
+
+def _settle(facts: Facts, config: ModelConfig) -> tuple[Facts, tuple[str, ...], tuple[str, ...]]:
+    notes = []
+    if facts.context_length is None:
+        facts = replace(facts, context_length=DEFAULT_CONTEXT_LENGTH)
+        notes.append(f"assumed --context-length {DEFAULT_CONTEXT_LENGTH}")
+    if facts.return_scale is None and not config.returns:
+        facts = replace(facts, return_scale=1.0)
+    if facts.return_scale is None:
+        facts = replace(facts, return_scale=DEFAULT_RETURN_SCALE)
+        notes.append(f"assumed --return-scale {DEFAULT_RETURN_SCALE:g}")
+    if facts.first_timestep is None:
+        facts = replace(facts, first_timestep=0)
+    warnings = []
+    if facts.state_mean is None and not config.frames:
+        warnings.append(
+            "no state statistics: observations are taken as they are (mean 0, std 1). A policy "
+            "trained on normalised states will act wrongly; give them with --stats FILE"
+        )
+    return facts, tuple(notes), tuple(warnings)

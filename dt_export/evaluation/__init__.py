@@ -1,0 +1,1 @@
+"""Environments, and rollouts in them."""

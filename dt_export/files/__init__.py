@@ -1,0 +1,1 @@
+"""Files that we write: atomically, and never over those of others."""

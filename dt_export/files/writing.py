@@ -1,0 +1,164 @@
+"""Where commands write: never on what they read, and on no file that is not theirs, unasked.
+
+Files appear whole or not at all: written beside their place, then renamed.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from dt_export.errors import UsageError
+from dt_export.files.ours import OURS
+from dt_export.process import interrupts
+
+# What loaders read beside a file with weights.
+BESIDE = (
+    "config.json",
+    "config.yaml",
+    "params.json",
+    "policy.json",
+    "state_mean.npy",
+    "state_std.npy",
+)
+SYSTEM = (Path("/dev"), Path("/proc"), Path("/sys"))  # what has a name there is no file of a user
+MEMORY = Path("/dev/shm")  # but here it is
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a command is to write.
+
+    Args:
+        flag: the command line's name for the path, for messages.
+        ours: whether a file is an earlier output of this kind, which may be replaced.
+        inputs: files that the command reads; these are never replaced.
+        force: replace a file that is not ours.
+    """
+
+    path: Path
+    flag: str
+    ours: Callable[[Path], bool]
+    inputs: tuple[Path, ...] = ()
+    force: bool = False
+
+    def check(self) -> None:
+        """Ask whether the file may be written: worth it before minutes of work.
+
+        Raises:
+            UsageError: it is a folder or a device, its folder does not exist or cannot be written
+                to, it is one of the inputs, or it exists and is not ours.
+        """
+        path, what = self.path, f"{self.flag} {self.path}"
+        if path.is_dir():
+            raise UsageError(f"{what} is a folder, expected a file")
+        if not path.parent.is_dir():
+            raise UsageError(f"{what}: the folder {path.parent} does not exist")
+        folder = path.parent.resolve()
+        system = any(folder.is_relative_to(place) for place in SYSTEM)
+        if system and not folder.is_relative_to(MEMORY):
+            raise UsageError(f"{what} is a device, expected a file")
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"{what}: cannot write there: permission denied")
+        for given in self.inputs:
+            if _same(path, given) or _place(path) == _place(given):
+                also = "" if given == path else f", the same file as {given}"
+                raise UsageError(
+                    f"{what} is what this command reads{also}: choose another name with {self.flag}"
+                )
+        if not os.path.lexists(path):
+            return
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{what} is a device or a pipe, expected a file")
+        if not self.force and not self.ours(path):
+            raise UsageError(
+                f"{what} exists, and dt-export did not write it: choose another name with "
+                f"{self.flag}, or replace it with --force"
+            )
+
+
+@contextmanager
+def atomic(output: Output, suffix: str | None = None) -> Iterator[Path]:
+    """A temporary file beside the output's path that becomes it if all goes well, else vanishes.
+
+    Args:
+        suffix: of the temporary file, where it differs from the path's. Where the file is gone at
+            the end, something else has made the output of it.
+
+    Raises:
+        UsageError: it may not or cannot be written there.
+        OSError: the disk is full, or the folder is gone.
+    """
+    output.check()
+    path = output.path
+    with _naming(output), interrupts.temporary_file(
+        path.parent, f".{path.stem}.", suffix or path.suffix
+    ) as temporary:  # fmt: skip
+        yield temporary
+        if temporary.exists():
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
+            rename(temporary, output)
+
+
+def rename(finished: Path, output: Output) -> None:
+    """Give a finished file its name, unless something else took it meanwhile or Ctrl-C came."""
+    interrupts.check()
+    output.check()
+    with interrupts.held():
+        finished.replace(output.path)
+
+
+def distinct(outputs: Iterable[Output]) -> None:
+    """Raise UsageError if two outputs of a command are the same file."""
+    seen: list[Output] = []
+    for output in outputs:
+        for other in seen:
+            if _same(output.path, other.path) or _place(output.path) == _place(other.path):
+                raise UsageError(
+                    f"{output.flag} {output.path} and {other.flag} {other.path} are the same file"
+                )
+        seen.append(output)
+
+
+def files_at(path: Path) -> tuple[Path, ...]:
+    """The files that are read where a checkpoint at ``path`` is: none of these may be written.
+
+    Nor made where they are absent yet: the checkpoint would be another one from then on.
+
+    Of a folder all that are directly in it, save what dt-export wrote there itself.
+    """
+    if path.is_dir():
+        files = (file for file in path.iterdir() if file.is_file())
+        others = (file for file in files if not any(ours(file) for ours in OURS))
+        return (*others, *(path / name for name in BESIDE))
+    return (path, *(path.parent / name for name in BESIDE))
+
+
+def _same(path: Path, other: Path) -> bool:
+    """Whether both are one file, by whatever names."""
+    with suppress(OSError):
+        return path.samefile(other)
+    return False
+
+
+def _place(path: Path) -> Path:
+    return path.parent.resolve() / path.name
+
+
+def _umask() -> int:
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+@contextmanager
+def _naming(output: Output) -> Iterator[None]:
+    """Errors of the system name the output, also where it was a full disk that has no name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(output.path)
+        raise

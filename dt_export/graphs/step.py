@@ -1,0 +1,194 @@
+"""The ``step`` graph: one new timestep against cached ones, so that work does not grow with K.
+
+Attention looks back at what earlier tokens left behind; that is kept in caches, and a step adds
+only the tokens of one timestep, in this order: the last action (with the timestep it was taken
+at), the return-to-go, the state. A cache that began at timestep s is, at timestep t, exactly the
+model on the window [s..t]. Several caches, called slots, begin at different timesteps; the caller
+says by masks what each may look at, and which slot answers.
+
+A cache is a ring: each timestep overwrites the oldest tokens at one position for all slots. Order
+inside it does not matter, because no supported dialect gives a token a position in the window.
+
+The last layer puts out one token, so only the slot that answers asks there, and its caches lie
+end to end in one axis with a mask that shows this slot alone.
+
+Shapes: B batch, G slots, R = B * G rows, P tokens of a timestep (3, or 2 without returns),
+C = P * K positions in a cache, H hidden size, N heads, D = H / N.
+"""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from dt_runtime.contract import Axis, TensorSpec
+from dt_runtime.slots import PAST, present
+from torch import Tensor, nn
+
+from dt_export.errors import UsageError
+from dt_export.facts import Facts
+from dt_export.graphs.folding import FoldedAttention, JointEmbedding, all_linear, by_index, narrow
+from dt_export.graphs.units import Head, Inward
+from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig
+
+GRAPH = "step"
+BATCH, ROWS, SLOTS = "batch", "batch*slots", "slots"
+TOKEN_ORDER = ("action", "return", "state")
+
+
+class StepGraph(nn.Module):
+    """One timestep in, the action and the caches with its tokens out.
+
+    Inputs are positional, in the order of ``input_specs``, outputs the head's and then the caches.
+    """
+
+    def __init__(
+        self,
+        model: DecisionTransformer,
+        facts: Facts,
+        outputs: tuple[str, ...],
+        inputs: tuple[str, ...],
+        dtype: torch.dtype = torch.float32,
+    ):
+        super().__init__()
+        self.model, self.inputs, self.dtype, config = model, inputs, dtype, model.config
+        self.joint = JointEmbedding(model, facts, TOKEN_ORDER) if all_linear(config) else None
+        self.inward, self.tokens = Inward(facts), by_index(model)
+        self.attentions = nn.ModuleList(FoldedAttention(b, config) for b in model.blocks)
+        self.head = Head(model, facts, outputs)
+        narrow(self, dtype)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        given = dict(zip(self.inputs, inputs, strict=True))
+        model, config = self.model, self.model.config
+        x = model.tokens.embed_ln(self.embed(given)).to(self.dtype)  # [R * P, H]
+        names, grown = cache_names(config), []
+        kept = len(names) // config.n_layer
+        for layer, (block, attention) in enumerate(zip(model.blocks, self.attentions, strict=True)):
+            last = layer == config.n_layer - 1
+            mask = given["last_attention_bias" if last else "attention_bias"].to(self.dtype)
+            position = given["last_cache_indices" if last else "cache_indices"]
+            normed = block.attention_input(x)
+            memory = tuple(
+                write(given[name], position, attention.flat(new))
+                for name, new in zip(
+                    names[layer * kept :][:kept], attention.memory(normed), strict=True
+                )
+            )
+            grown += memory
+            if last:  # one state token of each row of slots
+                x, normed = (F.embedding(given["query_index"], y) for y in (x, normed))  # [B, H]
+            tokens = 1 if last else config.tokens_per_step
+            query = attention.split(attention.query(normed), -1, tokens)
+            x = block.after_attention(x, attention.attend(query, memory, mask))
+        return (*self.head(model.ln_f(x).to(torch.float32)), *grown)
+
+    def embed(self, given: Mapping[str, Tensor]) -> Tensor:
+        """The new tokens before the norm, [R * P, H]."""
+        config, embed = self.model.config, self.tokens
+        inputs = (given["states"], given["actions"], given.get("returns_to_go"))
+        if self.joint is not None:
+            x = self.joint(*inputs)  # [R, 3H]
+        else:
+            states, actions, returns_to_go = self.inward(*inputs)
+            tokens = [embed.embed_action(actions), embed.embed_state(states[:, None])[:, 0]]
+            if embed.embed_return is not None:
+                tokens.insert(1, embed.embed_return(returns_to_go))
+            if embed.activation is not None:
+                tokens = [embed.activation(token) for token in tokens]
+            x = torch.cat(tokens, dim=1)  # [R, P * H]
+        x = x.view(-1, config.hidden_size)
+        if "timesteps" in given:
+            x = x + embed.embed_timestep(given["timesteps"])
+        return x
+
+
+def write(cache: Tensor, position: Tensor, new: Tensor) -> Tensor:
+    """The cache with ``new`` [M, D] at ``position`` [M, 3] of its first three axes.
+
+    In ONNX it is one ScatterND, which writes in place where input and output share their memory.
+    """
+    if torch.compiler.is_exporting():
+        return torch.ops.dt_export.write(cache, position, new)
+    return cache.index_put(position.unbind(1), new)
+
+
+@torch.library.custom_op("dt_export::write", mutates_args=())
+def _write(cache: Tensor, position: Tensor, new: Tensor) -> Tensor:
+    return cache.index_put(position.unbind(1), new)
+
+
+@_write.register_fake
+def _(cache: Tensor, position: Tensor, new: Tensor) -> Tensor:
+    return torch.empty_like(cache)
+
+
+def check(config: ModelConfig) -> None:
+    """Whether something of a token can be kept.
+
+    Raises:
+        UsageError: its tokens change as the window moves.
+    """
+    if config.positions not in ("timestep", "none"):
+        raise UsageError(
+            "--graph step: this model embeds every token anew as its window moves "
+            f"(positions by {config.positions}), so that nothing can be cached; "
+            "use --graph policy"
+        )
+
+
+def cache_names(config: ModelConfig) -> tuple[str, ...]:
+    """One tensor a layer with a single head, else keys and values."""
+    kinds = ("hidden",) if config.n_head == 1 else ("keys", "values")
+    return tuple(f"{PAST}{kind}_{layer}" for layer in range(config.n_layer) for kind in kinds)
+
+
+def input_specs(
+    config: ModelConfig, context_length: int, cache: str = "float32"
+) -> tuple[TensorSpec, ...]:
+    """``cache`` is the type of the caches."""
+    per_step, heads = config.tokens_per_step, config.n_head
+    positions = per_step * context_length
+    tokens = f"{per_step}*{ROWS}"
+    where: tuple[Axis, ...] = (tokens if heads == 1 else f"{per_step * heads}*{ROWS}", 3)
+    actions = TensorSpec("actions", "float32", (ROWS, config.act_dim))
+    discrete = config.discrete or config.index_actions
+    specs = [
+        TensorSpec("states", "uint8" if config.frames else "float32", (ROWS, *config.state_shape)),
+        TensorSpec("actions", "int64", (ROWS,)) if discrete else actions,
+        TensorSpec("returns_to_go", "float32", (ROWS, 1)),
+        TensorSpec("timesteps", "int64", (tokens,)),
+        TensorSpec("attention_bias", "float32", (ROWS, 1, per_step, positions)),
+        TensorSpec("cache_indices", "int64", where),
+        TensorSpec("last_attention_bias", "float32", (BATCH, 1, 1, f"{positions}*{SLOTS}")),
+        TensorSpec("last_cache_indices", "int64", where),
+        TensorSpec("query_index", "int64", (BATCH,)),
+    ]
+    absent = set()
+    if not config.returns:
+        absent.add("returns_to_go")
+    if config.positions == "none":
+        absent.add("timesteps")
+    if config.n_layer == 1:
+        absent |= {"attention_bias", "cache_indices"}
+    caches = cache_specs(config, context_length, cache)
+    return (*(spec for spec in specs if spec.name not in absent), *caches)
+
+
+def cache_specs(
+    config: ModelConfig, context_length: int, dtype: str = "float32", out: bool = False
+) -> tuple[TensorSpec, ...]:
+    """Of inputs, or of outputs."""
+    positions, heads, size = (
+        config.tokens_per_step * context_length,
+        config.n_head,
+        config.head_size,
+    )
+    rows: tuple[Axis, ...] = (ROWS, heads, positions, size)
+    answering: tuple[Axis, ...] = (BATCH, heads, f"{positions}*{SLOTS}", size)
+    last = f"_{config.n_layer - 1}"
+    return tuple(
+        TensorSpec(
+            present(name) if out else name, dtype, answering if name.endswith(last) else rows
+        )
+        for name in cache_names(config)
+    )

@@ -1,0 +1,1 @@
+"""The eager references: PyTorch modules that read like the papers."""

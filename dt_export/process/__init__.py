@@ -1,0 +1,1 @@
+"""What belongs to the process: signals, terminals, and the chatter of libraries."""
