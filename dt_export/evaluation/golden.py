@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from dt_runtime.contract import Contract, TensorSpec
 from dt_runtime.golden import (
     FORMAT,
     KIND,
     Act,
     Event,
+    Expected,
     Golden,
     Model,
     Numbers,
@@ -118,7 +120,8 @@ def record(
                 row.returns_to_go.append(row.returns_to_go[-1] - rewards[number])
         applied = _apply(contract, rows, step, rng)
         events.append(Event(act=_act(contract, rows, schedule, eager, rewards, applied)))
-    numbers = [np.abs(e.act.logits or e.act.actions).max() for e in events if e.act is not None]
+    expected = [event.act.expected for event in events if event.act is not None]
+    largest = max(float(np.abs(due.logits or due.actions).max()) for due in expected)
     return Golden(
         producer=PRODUCER,
         kind=KIND,
@@ -126,7 +129,7 @@ def record(
         model=Model.of(contract),
         options=options,
         seed=seed,
-        tolerance=TOLERANCES[contract.precision] * max(1.0, float(max(numbers))),
+        tolerance=TOLERANCES[contract.precision] * max(1.0, largest),
         frames=tuple(base64.b64encode(frame.tobytes()).decode() for frame in eager.frames),
         events=tuple(events),
     )
@@ -210,7 +213,12 @@ class _Eager:
         }
         if not self._conditioned:
             del inputs["returns_to_go"]
-        return self._run({name: array[None] for name, array in inputs.items()})[self.head][0]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # sums in an order that does not depend on the machine's cores
+        try:
+            return self._run({name: array[None] for name, array in inputs.items()})[self.head][0]
+        finally:
+            torch.set_num_threads(threads)
 
 
 def _act(
@@ -242,16 +250,19 @@ def _act(
         frames.append(frame)
         outputs.append(output)
         row.actions.append(output.argmax() if eager.head == "logits" else output)
-    return Act(
+    expected = Expected(
         actions=_numbers([row.actions[-1] for row in rows]),
+        logits=_numbers(outputs) if eager.head == "logits" else None,
         windows=tuple(windows),
         timesteps=tuple(last for _, last in windows),
         returns_to_go=tuple(row.returns_to_go[-1] for row in rows),
-        rewards=None if rewards is None else tuple(rewards),
-        applied_actions=applied,
+    )
+    return Act(
         observations=None if eager.sees_frames else tuple(observations),
         frames=tuple(frames) if eager.sees_frames else None,
-        logits=_numbers(outputs) if eager.head == "logits" else None,
+        rewards=None if rewards is None else tuple(rewards),
+        applied_actions=applied,
+        expected=expected,
     )
 
 

@@ -8,6 +8,8 @@ format for other languages; ``dt_export.evaluation.golden`` records.
 import base64
 import binascii
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ import numpy as np
 from dt_runtime import schema
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine
+from dt_runtime.layout import MAX_ROWS
 from dt_runtime.policy import OutputError, Policy
 
 KIND = "golden episode"
@@ -81,7 +84,18 @@ class Reset:
     target_returns: tuple[float, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What has to come out of a call of ``act``. Everything has B rows."""
+
+    actions: Numbers  # eager PyTorch's on these windows, raw and bounded
+    logits: Numbers | None = None  # eager PyTorch's, of a discrete policy
+    windows: tuple[tuple[int, ...], ...]  # [first, last] timestep
+    timesteps: tuple[int, ...]
+    returns_to_go: tuple[float, ...]  # raw
+
+
+@dataclass(frozen=True, kw_only=True)
 class Act:
     """One call of ``act``: what goes in, and what has to come out. Everything has B rows.
 
@@ -89,15 +103,11 @@ class Act:
     document's ``frames`` instead. An action is a list of numbers, or of one index.
     """
 
-    actions: Numbers  # eager PyTorch's on these windows, raw and bounded
-    windows: tuple[tuple[int, ...], ...]  # [first, last] timestep
-    timesteps: tuple[int, ...]
-    returns_to_go: tuple[float, ...]  # raw
-    rewards: tuple[float, ...] | None = None  # None: no rewards are passed
-    applied_actions: Numbers | None = None  # None: the previous actions were really done
     observations: Numbers | None = None
     frames: tuple[int, ...] | None = None
-    logits: Numbers | None = None  # eager PyTorch's, of a discrete policy
+    rewards: tuple[float, ...] | None = None  # None: no rewards are passed
+    applied_actions: Numbers | None = None  # None: the previous actions were really done
+    expected: Expected
 
 
 @dataclass(frozen=True)
@@ -220,7 +230,7 @@ def replay(
 
     Raises:
         OtherModelError: it was recorded for another model, graph, precision or batch size.
-        GoldenError: it cannot be read, or has another number of slots than the policy.
+        GoldenError: it cannot be read.
         Whatever ``Policy`` raises for an artifact that it cannot run.
     """
     if not isinstance(golden, Golden):
@@ -248,14 +258,15 @@ def replay(
                 applied_action=_applied(golden, act),
             )
         except OutputError as error:
-            mismatch = Mismatch(index, 0, "output", act.actions[0], (), str(error))
+            due = act.expected.actions[0]
+            mismatch = Mismatch(index, 0, "output", due, (), str(error))
             return Replay(acts, np.inf, allowed, mismatches + 1, first or mismatch)
-        for row, (error, mismatch) in enumerate(_compare(golden, act, policy, actions, allowed)):
+        compared = _compare(golden, act.expected, policy, actions, allowed)
+        for row, (error, difference) in enumerate(compared):
             worst = max(worst, error)
-            if mismatch is not None:
+            if difference is not None:
                 mismatches += 1
-                what, expected, seen = mismatch
-                first = first or Mismatch(index, row, what, expected, seen)
+                first = first or Mismatch(index, row, *difference)
     return Replay(acts, worst, allowed, mismatches, first)
 
 
@@ -263,7 +274,7 @@ Difference = tuple[str, tuple[float, ...], tuple[float, ...]]
 
 
 def _compare(
-    golden: Golden, act: Act, policy: Policy, actions: np.ndarray, allowed: float
+    golden: Golden, expected: Expected, policy: Policy, actions: np.ndarray, allowed: float
 ) -> list[tuple[float, Difference | None]]:
     """By row: the error of its action, and the first thing that differs."""
     rows = golden.options.batch_size
@@ -271,21 +282,21 @@ def _compare(
     discrete = golden.model.action_kind == "discrete"
     results: list[tuple[float, Difference | None]] = []
     for row in range(rows):
-        due, seen = np.array(act.actions[row]), seen_actions[row]
+        due, seen = np.array(expected.actions[row]), seen_actions[row]
         error = float(np.abs(seen - due).max())
         if discrete:
             error, allowed = float(error > 0), 0.0
         exact = (
-            ("windows", act.windows[row], policy.windows[row]),
-            ("timesteps", (act.timesteps[row],), policy.timesteps[row : row + 1]),
-            ("returns_to_go", (act.returns_to_go[row],), policy.returns_to_go[row : row + 1]),
+            ("windows", expected.windows[row], policy.windows[row]),
+            ("timesteps", (expected.timesteps[row],), policy.timesteps[row : row + 1]),
+            ("returns_to_go", (expected.returns_to_go[row],), policy.returns_to_go[row : row + 1]),
         )
         difference: Difference | None = None
-        for what, expected, got in exact:
-            if difference is None and tuple(got.tolist()) != tuple(expected):
-                difference = (what, tuple(expected), tuple(got.tolist()))
+        for what, recorded, got in exact:
+            if difference is None and tuple(got.tolist()) != recorded:
+                difference = (what, recorded, tuple(got.tolist()))
         if difference is None and not error <= allowed:
-            difference = ("actions", act.actions[row], tuple(seen.tolist()))
+            difference = ("actions", expected.actions[row], tuple(seen.tolist()))
         results.append((error, difference))
     return results
 
@@ -361,63 +372,64 @@ def _check_format(seen: Any) -> None:
         )
 
 
-def _faults(golden: Golden) -> list[str]:
+def _faults(golden: Golden) -> Iterator[str]:
     """What contradicts itself, in words that follow "the golden episode"."""
-    rows, model = golden.options.batch_size, golden.model
-    if rows < 1:
-        return [f"has batch_size = {rows}, expected at least 1"]
+    rows = golden.options.batch_size
+    if not 1 <= rows <= MAX_ROWS:
+        yield f"has batch_size = {rows}, expected 1 to {MAX_ROWS}"
     if not golden.tolerance >= 0:
-        return [f"has tolerance = {golden.tolerance}, expected a number from 0"]
-    numbers = int(np.prod(model.state_shape, dtype=np.int64))
-    each = 1 if model.action_kind == "discrete" else model.action_size
+        yield f"has tolerance = {golden.tolerance}, expected a number from 0"
+    if not golden.events or golden.events[0].reset is None:
+        yield "has no reset for its first event"
     for index, event in enumerate(golden.events):
         where = f"has events[{index}]"
         if (event.reset is None) == (event.act is None):
-            return [f"{where} that is not either a reset or an act"]
+            yield f"{where}, which is not either a reset or an act"
         if event.reset is not None:
-            reset = event.reset
-            if len(reset.rows) != len(reset.target_returns):
-                return [f"{where}.reset with {len(reset.rows)} rows and another number of targets"]
-            if not all(0 <= row < rows for row in reset.rows):
-                return [f"{where}.reset of rows {list(reset.rows)}, expected 0 to {rows - 1}"]
+            yield from _reset_faults(f"{where}.reset", event.reset, rows)
         if event.act is not None:
-            act = event.act
-            if (act.observations is None) == (act.frames is None):
-                return [f"{where}.act that has not either observations or frames"]
-            sizes = (
-                ("rewards", act.rewards, None),
-                ("applied_actions", act.applied_actions, each),
-                ("actions", act.actions, each),
-                ("windows", act.windows, 2),
-                ("timesteps", act.timesteps, None),
-                ("returns_to_go", act.returns_to_go, None),
-                ("observations", act.observations, numbers),
-                ("frames", act.frames, None),
-                ("logits", act.logits, model.action_size),
-            )
-            for name, values, inner in sizes:
-                if values is None:
-                    continue
-                if len(values) != rows:
-                    return [f"{where}.act.{name} of {len(values)} rows, expected {rows}"]
-                for row in values if inner is not None else ():
-                    if len(row) != inner:
-                        return [f"{where}.act.{name} with {len(row)} numbers, expected {inner}"]
-            if not all(0 <= frame < len(golden.frames) for frame in act.frames or ()):
-                return [
-                    f"{where}.act.frames = {list(act.frames or ())}, expected indices of "
-                    f"{len(golden.frames)} frames"
-                ]
-    return []
+            yield from _act_faults(f"{where}.act", event.act, golden)
+
+
+def _reset_faults(where: str, reset: Reset, rows: int) -> Iterator[str]:
+    if len(reset.rows) != len(reset.target_returns):
+        yield f"{where} of {len(reset.rows)} rows with {len(reset.target_returns)} target returns"
+    if not all(0 <= row < rows for row in reset.rows):
+        yield f"{where} of rows {list(reset.rows)}, expected 0 to {rows - 1}"
+
+
+def _act_faults(where: str, act: Act, golden: Golden) -> Iterator[str]:
+    model, frames = golden.model, len(golden.frames)
+    if (act.observations is None) == (act.frames is None):
+        yield f"{where} without observations or frames, or with both"
+    action = 1 if model.action_kind == "discrete" else model.action_size
+    due = act.expected
+    sizes: tuple[tuple[str, tuple[Any, ...] | None, int | None], ...] = (
+        ("observations", act.observations, math.prod(model.state_shape)),
+        ("frames", act.frames, None),
+        ("rewards", act.rewards, None),
+        ("applied_actions", act.applied_actions, action),
+        ("expected.actions", due.actions, action),
+        ("expected.logits", due.logits, model.action_size),
+        ("expected.windows", due.windows, 2),
+        ("expected.timesteps", due.timesteps, None),
+        ("expected.returns_to_go", due.returns_to_go, None),
+    )
+    rows = golden.options.batch_size
+    for name, values, numbers in sizes:
+        if values is not None and len(values) != rows:
+            yield f"{where}.{name} of {len(values)} rows, expected {rows}"
+        for row in values if values is not None and numbers is not None else ():
+            if len(row) != numbers:
+                yield f"{where}.{name} of {len(row)} numbers, expected {numbers}"
+    if not all(0 <= frame < frames for frame in act.frames or ()):
+        yield f"{where}.frames = {list(act.frames or ())}, expected 0 to {frames - 1}"
 
 
 def _without_none(event: dict[str, Any]) -> dict[str, Any]:
     """An event without the fields that it does not use."""
-    return {
-        name: {key: value for key, value in fields.items() if value is not None}
-        for name, fields in event.items()
-        if fields is not None
-    }
+    given = {name: value for name, value in event.items() if value is not None}
+    return {k: _without_none(v) if isinstance(v, dict) else v for k, v in given.items()}
 
 
 def _line(value: Any) -> str:
