@@ -32,10 +32,12 @@ from dt_runtime.slots import DEFAULT, fixed_slots
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import CheckError, UsageError
 from dt_export.files.ours import PRODUCER
+from dt_export.graphs import graph_of
+from dt_export.graphs.trials import draw_states
 from dt_export.targets import open_artifact
 from dt_export.targets.artifact import Run
-from dt_export.validation.cases import draw_states
-from dt_export.validation.parity import TOLERANCES, contract_differences
+from dt_export.validation.differences import contract_differences
+from dt_export.validation.parity import TOLERANCES
 from dt_export.validation.reference import reference
 
 ROWS = 2  # so that one can be reset while the other goes on
@@ -147,7 +149,7 @@ def _settled(
     checkpoint: Checkpoint, contract: Contract, batch_size: int | None, slots: int | None
 ) -> tuple[Contract, Options]:
     """The contract, and options that it allows."""
-    if contract.graph not in ("policy", "step", "sequence"):
+    if not graph_of(contract).takes_observations:
         raise UsageError(
             f"a {contract.graph} graph gives no actions, and a golden episode is made of them: "
             "export --graph policy, step or sequence"
@@ -159,7 +161,7 @@ def _settled(
         raise UsageError(
             f"batch_size is {rows}, expected {contract.batch_size or 'at least 1'} for this file"
         )
-    if contract.graph != "step":
+    if not graph_of(contract).stepwise:
         if slots is not None:
             raise UsageError(f"slots is {slots}, and a {contract.graph} graph has none")
         return contract, Options(rows)
@@ -189,7 +191,7 @@ class _Eager:
         self._run: Run = reference(checkpoint, self.raw)
         self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
         self.sees_frames = contract.inputs[0].dtype == "uint8"
-        drawn = draw_states(self.raw, (FRAMES if self.sees_frames else 0, 1), 1.0, rng)
+        drawn = draw_states(self.raw, (FRAMES if self.sees_frames else 0, 1), 1.0, True, rng)
         self.frames = drawn[:, 0].astype(np.uint8)
 
     def draw(self) -> tuple[np.ndarray, int | None]:
