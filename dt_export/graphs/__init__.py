@@ -11,7 +11,6 @@ import copy
 
 import torch
 from dt_runtime.contract import Axis, TensorSpec
-from dt_runtime.slots import NEW
 from torch import Tensor, nn
 
 from dt_export.checkpoints import Checkpoint
@@ -214,7 +213,7 @@ def output_specs(
         return backbone.output_specs(config)
     if graph == step.GRAPH:
         action: tuple[Axis, ...] = (BATCH, config.act_dim)
-        caches = step.cache_specs(config, context_length, _cache_type(precision), NEW)
+        caches = step.cache_specs(config, context_length, _cache_type(precision), out=True)
         return (*(TensorSpec(name, "float32", action) for name in names), *caches)
     hidden, layers, heads, size = config.hidden_size, config.n_layer, config.n_head, config.act_dim
     tokens = token_axis(config)

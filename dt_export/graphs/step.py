@@ -21,6 +21,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from dt_runtime.contract import Axis, TensorSpec
+from dt_runtime.slots import PAST, present
 from torch import Tensor, nn
 
 from dt_export.errors import UsageError
@@ -64,8 +65,8 @@ class StepGraph(nn.Module):
         kept = len(names) // config.n_layer
         for layer, (block, attention) in enumerate(zip(model.blocks, self.attentions, strict=True)):
             last = layer == config.n_layer - 1
-            mask = given["answer_mask" if last else "mask"].to(self.dtype)
-            position = given["answer_position" if last else "position"]
+            mask = given["last_attention_bias" if last else "attention_bias"].to(self.dtype)
+            position = given["last_cache_indices" if last else "cache_indices"]
             normed = block.attention_input(x)
             memory = tuple(
                 write(given[name], position, attention.flat(new))
@@ -75,7 +76,7 @@ class StepGraph(nn.Module):
             )
             grown += memory
             if last:  # one state token of each row of slots
-                x, normed = (F.embedding(given["answer"], y) for y in (x, normed))  # [B, H]
+                x, normed = (F.embedding(given["query_index"], y) for y in (x, normed))  # [B, H]
             tokens = 1 if last else config.tokens_per_step
             query = attention.split(attention.query(normed), -1, tokens)
             x = block.after_attention(x, attention.attend(query, memory, mask))
@@ -137,8 +138,8 @@ def check(config: ModelConfig) -> None:
 
 def cache_names(config: ModelConfig) -> tuple[str, ...]:
     """One tensor a layer with a single head, else keys and values."""
-    kinds = ("memory",) if config.n_head == 1 else ("keys", "values")
-    return tuple(f"{kind}_{layer}" for layer in range(config.n_layer) for kind in kinds)
+    kinds = ("hidden",) if config.n_head == 1 else ("keys", "values")
+    return tuple(f"{PAST}{kind}_{layer}" for layer in range(config.n_layer) for kind in kinds)
 
 
 def input_specs(
@@ -156,11 +157,11 @@ def input_specs(
         TensorSpec("actions", "int64", (ROWS,)) if discrete else actions,
         TensorSpec("returns_to_go", "float32", (ROWS, 1)),
         TensorSpec("timesteps", "int64", (tokens,)),
-        TensorSpec("mask", "float32", (ROWS, 1, per_step, positions)),
-        TensorSpec("position", "int64", where),
-        TensorSpec("answer_mask", "float32", (BATCH, 1, 1, f"{positions}*{SLOTS}")),
-        TensorSpec("answer_position", "int64", where),
-        TensorSpec("answer", "int64", (BATCH,)),
+        TensorSpec("attention_bias", "float32", (ROWS, 1, per_step, positions)),
+        TensorSpec("cache_indices", "int64", where),
+        TensorSpec("last_attention_bias", "float32", (BATCH, 1, 1, f"{positions}*{SLOTS}")),
+        TensorSpec("last_cache_indices", "int64", where),
+        TensorSpec("query_index", "int64", (BATCH,)),
     ]
     absent = set()
     if not config.returns:
@@ -168,15 +169,15 @@ def input_specs(
     if config.positions == "none":
         absent.add("timesteps")
     if config.n_layer == 1:
-        absent |= {"mask", "position"}
+        absent |= {"attention_bias", "cache_indices"}
     caches = cache_specs(config, context_length, cache)
     return (*(spec for spec in specs if spec.name not in absent), *caches)
 
 
 def cache_specs(
-    config: ModelConfig, context_length: int, dtype: str = "float32", prefix: str = ""
+    config: ModelConfig, context_length: int, dtype: str = "float32", out: bool = False
 ) -> tuple[TensorSpec, ...]:
-    """Of inputs, and with a prefix of outputs."""
+    """Of inputs, or of outputs."""
     positions, heads, size = (
         config.tokens_per_step * context_length,
         config.n_head,
@@ -186,6 +187,8 @@ def cache_specs(
     answering: tuple[Axis, ...] = (BATCH, heads, f"{positions}*{SLOTS}", size)
     last = f"_{config.n_layer - 1}"
     return tuple(
-        TensorSpec(prefix + name, dtype, answering if name.endswith(last) else rows)
+        TensorSpec(
+            present(name) if out else name, dtype, answering if name.endswith(last) else rows
+        )
         for name in cache_names(config)
     )

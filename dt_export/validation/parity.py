@@ -9,7 +9,7 @@ from itertools import zip_longest
 import numpy as np
 import torch
 from dt_runtime.contract import Contract, TensorSpec, Validation
-from dt_runtime.slots import NEW
+from dt_runtime.slots import PRESENT
 
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
@@ -279,14 +279,15 @@ def _due(contract: Contract, checkpoint: Checkpoint) -> Contract | None:
 
 def _outputs(contract: Contract) -> tuple[str, ...]:
     """The names of the outputs that are no caches."""
-    return tuple(spec.name for spec in contract.outputs if not spec.name.startswith(NEW))
+    caches = PRESENT if contract.graph == step.GRAPH else ()
+    return tuple(spec.name for spec in contract.outputs if not spec.name.startswith(caches))
 
 
 def _sizes(contract: Contract) -> dict[str, int]:
     """The axes that the file has fixed, by name."""
     shapes = {spec.name: spec.shape for spec in contract.inputs}
     window, sizes = shapes.get("states", ()), {}
-    rows = shapes.get("answer", window)[:1]
+    rows = shapes.get("query_index", window)[:1]
     if rows and isinstance(rows[0], int):
         sizes[BATCH] = rows[0]
         if contract.graph == step.GRAPH and window and isinstance(window[0], int):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from dt_runtime import Policy
 from dt_runtime.contract import Contract
-from dt_runtime.slots import DEFAULT, NEW, fixed_slots
+from dt_runtime.slots import DEFAULT, PRESENT, fixed_slots
 
 from dt_export.targets.artifact import Opened
 from dt_export.validation.cases import EXTREME, Case, draw_states
@@ -59,8 +59,8 @@ class Recorded:
         self.outputs: dict[str, np.ndarray] = {}
 
     def bind(self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]):
-        batch = inputs["answer"].shape[0]
-        heads = [s for s in self.contract.outputs if not s.name.startswith(NEW)]
+        batch = inputs["query_index"].shape[0]
+        heads = [s for s in self.contract.outputs if not s.name.startswith(PRESENT)]
         missing = {s.name: np.zeros(s.sized({"batch": batch}), s.dtype) for s in heads}
         bound = missing | dict(outputs)
         self.outputs = {spec.name: bound[spec.name] for spec in heads}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from checkpoints_made_here import save_hugging_face
 from dt_runtime import OnnxEngine, OutputError, Policy
+from dt_runtime.slots import present
 
 from dt_export.checkpoints import load
 from dt_export.exporting import export
@@ -42,8 +43,8 @@ class Damaged:
                 if name in ("action", "logits", "action_preds"):
                     array[..., -1, -1] = self.spoilt
             for name, array in inputs.items():  # what the run wrote, it wrote at these places
-                for where in ("position", "answer_position"):
-                    if name in outputs or f"new_{name}" not in outputs or where not in inputs:
+                for where in ("cache_indices", "last_cache_indices"):
+                    if name in outputs or present(name) not in outputs or where not in inputs:
                         continue
                     index = tuple(inputs[where].T)
                     if all(i.max() < n for i, n in zip(index, array.shape, strict=False)):

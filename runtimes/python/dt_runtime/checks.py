@@ -33,8 +33,10 @@ AXES = {  # names that axes may use, by graph
     "step": ("batch", "slots"),
     "backbone": ("batch", "tokens", "past"),
 }
-CACHES = ("memory_", "keys_", "values_")
-NEW = "new_"  # before the name of a cache that comes out
+# A step graph reads its caches as past_hidden_0 (or past_keys_0 and past_values_0) and writes them
+# as present_hidden_0 and so on.
+PAST, PRESENT = "past_", "present_"
+CACHES = ("past_hidden_", "past_keys_", "past_values_")
 DEFAULT_SLOTS = 4
 
 _FACTOR = r"(?:[a-z]{1,32}|[1-9][0-9]{0,9})"
@@ -66,6 +68,11 @@ def faults(contract: "Contract") -> Iterator[str]:
         yield from _window(contract)
     elif contract.graph == "step":
         yield from _step(contract)
+
+
+def present(past: str) -> str:
+    """The name of the output that is the cache ``past`` after the step."""
+    return PRESENT + past.removeprefix(PAST)
 
 
 def _among(field: str, seen: str, known: tuple[str, ...]) -> Iterator[str]:
@@ -210,26 +217,26 @@ def _step(contract: "Contract") -> Iterator[str]:
     """A ``step`` graph: see slots.py for what these shapes are."""
     state, size, context = contract.state.shape, contract.action.size, contract.context_length
     specs = {spec.name: spec for spec in contract.inputs}
-    needed = ("states", "actions", "answer_mask", "answer_position", "answer")
+    needed = ("states", "actions", "last_attention_bias", "last_cache_indices", "query_index")
     yield from _lacking("inputs", specs, needed)
     per_step = 3 if "returns_to_go" in specs else 2
     positions = per_step * context
     caches = [spec for spec in contract.inputs if spec.name.startswith(CACHES)]
     if not caches:
-        yield "has no cache among its inputs (memory_0, or keys_0 and values_0)"
+        yield "has no cache among its inputs (past_hidden_0, or past_keys_0 and past_values_0)"
     layers = {spec.name.rsplit("_", 1)[1] for spec in caches}
     if layers != {str(layer) for layer in range(len(layers))}:
         yield f"has caches of layers {', '.join(sorted(layers))}, expected 0, 1, 2 and so on"
     several = len(layers) > 1
     if several:
-        yield from _lacking("inputs", specs, ("mask", "position"))
+        yield from _lacking("inputs", specs, ("attention_bias", "cache_indices"))
     if len(caches[0].shape) != 4 or not all(isinstance(n, int) for n in caches[0].shape[1::2]):
         yield f"has {caches[0].name} of shape {shown(caches[0].shape)}, expected four axes"
     heads, depth = caches[0].shape[1], caches[0].shape[3]
     yield from _within(f"{caches[0].name}.shape[1] (heads)", heads, 1, MAX_HEADS)
-    if not specs["states"].shape or not specs["answer"].shape:
-        yield "has states or answer without axes"
-    rows, batch = specs["states"].shape[0], specs["answer"].shape[0]
+    if not specs["states"].shape or not specs["query_index"].shape:
+        yield "has states or query_index without axes"
+    rows, batch = specs["states"].shape[0], specs["query_index"].shape[0]
     fixed = isinstance(rows, int)
     if fixed != isinstance(batch, int) or (fixed and rows % batch):
         yield f"has states for {rows!r} rows of slots and answers for {batch!r} rows"
@@ -246,11 +253,11 @@ def _step(contract: "Contract") -> Iterator[str]:
             "actions": ("int64", (r,)) if by_index else ("float32", (r, size)),
             "returns_to_go": ("float32", (r, 1)),
             "timesteps": ("int64", (per_step * r,)),
-            "mask": ("float32", (r, 1, per_step, positions)),
-            "position": where,
-            "answer_mask": ("float32", (b, 1, 1, positions * g)),
-            "answer_position": where,
-            "answer": ("int64", (b,)),
+            "attention_bias": ("float32", (r, 1, per_step, positions)),
+            "cache_indices": where,
+            "last_attention_bias": ("float32", (b, 1, 1, positions * g)),
+            "last_cache_indices": where,
+            "query_index": ("int64", (b,)),
         }
         last = f"_{len(layers) - 1}"
         kept = {
@@ -263,9 +270,10 @@ def _step(contract: "Contract") -> Iterator[str]:
             for spec in caches
         }
         if not several:
-            del inputs["mask"], inputs["position"]
+            del inputs["attention_bias"], inputs["cache_indices"]
         yield from _agree("inputs", specs, inputs | kept, sizes)
-        yield from _outputs(contract, {NEW + k: v for k, v in kept.items()}, (b, size), sizes)
+        new = {present(name): expected for name, expected in kept.items()}
+        yield from _outputs(contract, new, (b, size), sizes)
 
 
 Expected = Mapping[str, tuple[str, tuple[int, ...]]]

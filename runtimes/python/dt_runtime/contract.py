@@ -145,7 +145,7 @@ class Contract:
     @property
     def batch_size(self) -> int | None:
         """The only batch size that the file takes; None for any."""
-        name = "answer" if self.graph == "step" else "states"
+        name = "query_index" if self.graph == "step" else "states"
         axis = next((spec.shape[0] for spec in self.inputs if spec.name == name), None)
         return axis if isinstance(axis, int) else None
 

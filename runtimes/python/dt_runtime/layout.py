@@ -1,18 +1,23 @@
-"""The arrays that a graph reads, for so many rows: refused before they are made if too large."""
+"""The arrays that a graph reads, checked for their size before any is made."""
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from dt_runtime.contract import Contract
+
+# A policy keeps a single row in plain numbers, and many rows in arrays [B]: which of the two it is
+# follows from the batch size, and no type checker knows that.
+PerRow = Any
 
 MAX_ROWS = 2**20
 MAX_BYTES = 2**36
 
 
 def arrays(contract: Contract, rows: int, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Zeros for every input of the graph, by name; ``sizes`` are those of its free axes.
+    """Zeros for every input of the graph, by name; ``sizes`` gives the sizes of its free axes.
 
     Raises:
         ValueError: they would take more than ``MAX_BYTES``.

@@ -217,7 +217,7 @@ def test_an_exported_file_writes_into_its_own_cache(tiny, tmp_path):
     policy = Policy(path, slots=2)
     diary = Diary(tiny, policy, 0)
     diary.step()
-    caches = {k: v for k, v in policy._memory.arrays.items() if k.startswith("memory")}
+    caches = {k: v for k, v in policy._memory.arrays.items() if k.startswith("past_")}
     assert len(caches) == tiny.model.config.n_layer
     before = {name: cache.copy() for name, cache in caches.items()}
     diary.step()
@@ -230,7 +230,7 @@ def test_two_layers_of_caches_with_heads_and_one_without(tmp_path):
     for variant, kinds in (("plain", 1), ("many_heads", 2)):
         checkpoint = made(tmp_path / variant, variant)
         specs = graphs.input_specs(checkpoint.model.config, "step", 6)
-        caches = [s for s in specs if s.name.startswith(("memory", "keys", "values"))]
+        caches = [s for s in specs if s.name.startswith("past_")]
         assert len(caches) == kinds * checkpoint.model.config.n_layer
 
 

@@ -67,7 +67,7 @@ def inputs_of(contract, seed=0):
     inputs = {}
     for spec in contract.inputs:
         shape = spec.sized(SIZES)
-        if "mask" in spec.name:
+        if "mask" in spec.name or "bias" in spec.name:
             values = np.ones(shape)
         elif spec.dtype == "int64":  # places in a cache, timesteps, discrete actions
             values = np.zeros(shape)
