@@ -51,7 +51,7 @@ HORIZON = 1000  # steps in a full episode
 CONTEXT = 20  # steps the transformer sees
 SCALE = 1000.0  # return-to-go is fed in thousands
 PACKAGES = ("torch", "transformers", "gymnasium", "mujoco")
-BUNDLED = Path(__file__).resolve().parents[1] / "dt_export" / "bundled" / "hopper"
+BUNDLED = Path(__file__).resolve().parents[1] / "dt_export" / "checkpoints" / "bundled" / "hopper"
 Arrays = dict[str, np.ndarray]
 console = Console()
 
