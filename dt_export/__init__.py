@@ -6,8 +6,9 @@ this package.
 
 from typing import Any
 
-__version__ = "0.1.0"
-__all__ = ["Overrides", "export", "load"]
+from dt_export.version import __version__
+
+__all__ = ["Overrides", "__version__", "export", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from dt_export import __version__
 from dt_export.checkpoints.presets import PRESETS
 from dt_export.errors import CheckError, UsageError
 from dt_export.facts import Overrides, as_flags
 from dt_export.process import interrupts, terminal
+from dt_export.version import __version__
 
 app = typer.Typer(
     name="dt-export",

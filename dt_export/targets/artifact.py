@@ -11,9 +11,9 @@ import torch
 from dt_runtime.contract import ActionSpec, Axis, Contract, StateSpec, TensorSpec
 from dt_runtime.engine import Engine
 
-from dt_export import __version__
 from dt_export.checkpoints import Checkpoint
 from dt_export.graphs import BATCH, SEQUENCE, backbone, input_specs, output_specs, step
+from dt_export.version import __version__
 
 Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 

@@ -15,13 +15,13 @@ from dt_runtime.engine import OnnxEngine
 from onnxscript import opset18
 from torch import nn
 
-from dt_export import __version__
 from dt_export.errors import UsageError
 from dt_export.graphs import BATCH, SEQUENCE, step
 from dt_export.graphs.backbone import GRAPH
 from dt_export.process.quiet import quietly
 from dt_export.targets.artifact import Opened, example_inputs
 from dt_export.targets.onnx import int8, precision
+from dt_export.version import __version__
 
 SUFFIX = ".onnx"
 NOTE = None
