@@ -73,13 +73,24 @@ ONNX = {
 }
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
-def case(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    """name -> (options, weights, checkpoint), each made once."""
+
+    @functools.cache
+    def case(name):
+        options = VARIANTS[name]
+        weights = oracle.state_dict(np.random.default_rng(0), options)
+        path = oracle.save(tmp_path_factory.mktemp("d3rlpy"), weights, options)
+        return options, weights, load(str(path))
+
+    return case
+
+
+@pytest.fixture(params=VARIANTS)
+def case(request, cases):
     """(options, weights, checkpoint)"""
-    options = VARIANTS[request.param]
-    weights = oracle.state_dict(np.random.default_rng(0), options)
-    path = oracle.save(tmp_path_factory.mktemp("d3rlpy"), weights, options)
-    return options, weights, load(str(path))
+    return cases(request.param)
 
 
 def windows(options, batch, length, padding, seed=0):
@@ -125,18 +136,25 @@ def oracle_forward(case, inputs):
 
 
 @pytest.fixture(scope="module")
-def made(case, tmp_path_factory):
-    """(graph, suffix) -> the file, validated; made when it is first asked for."""
+def files(cases, tmp_path_factory):
+    """(name, graph, suffix) -> the file, validated; each made once, when it is first needed."""
     folder = tmp_path_factory.mktemp("files")
 
     @functools.cache
-    def file(graph, suffix):
-        path, target = folder / f"{graph}{suffix}", "onnx" if suffix == ".onnx" else "torchscript"
-        _, report = export(case[2], target, path, graph=graph)
+    def file(name, graph, suffix):
+        target = "onnx" if suffix == ".onnx" else "torchscript"
+        path = folder / f"{name} {graph}{suffix}"
+        _, report = export(cases(name)[2], target, path, graph=graph)
         assert report.passed
         return path
 
     return file
+
+
+@pytest.fixture
+def made(request, files):
+    """(graph, suffix) -> the file of this test's case."""
+    return functools.partial(files, request.node.callspec.params["case"])
 
 
 SEQUENCES = [
