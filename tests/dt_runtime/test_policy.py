@@ -277,7 +277,7 @@ def test_a_sequence_without_actions(sequence_file):
     engine = OnnxEngine(sequence_file)
     kept = tuple(spec for spec in engine.contract.outputs if spec.name != "action_preds")
     engine.contract = dataclasses.replace(engine.contract, outputs=kept)
-    with pytest.raises(ValueError, match="no action_preds"):
+    with pytest.raises(ValueError, match="no output 'action_preds'"):
         Policy(engine)
 
 

@@ -145,8 +145,8 @@ class Contract:
     @property
     def batch_size(self) -> int | None:
         """The only batch size that the file takes; None for any."""
-        name = "query_index" if self.graph == "step" else "states"
-        axis = next((spec.shape[0] for spec in self.inputs if spec.name == name), None)
+        shapes = {spec.name: spec.shape for spec in self.inputs}
+        axis = shapes.get("query_index", shapes.get("states", (None,)))[0]
         return axis if isinstance(axis, int) else None
 
     def check(self) -> None:

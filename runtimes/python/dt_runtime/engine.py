@@ -2,14 +2,23 @@
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from dt_runtime.agreement import check_arrays, compare
 from dt_runtime.contract import METADATA_KEY, Contract, ContractError
+from dt_runtime.protocols import Arrays, Engine, Run
+
+__all__ = [
+    "PROVIDERS",
+    "Engine",
+    "OnnxEngine",
+    "RunOnDevice",
+    "available_providers",
+    "bind_in_place",
+]
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -17,22 +26,6 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 _said_fallback = False
-
-
-class Engine(Protocol):
-    """Whatever runs a graph. OnnxEngine is ours; a PyTorch one serves as reference elsewhere."""
-
-    contract: Contract
-
-    def bind(
-        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> Callable[[], None]:
-        """A function that reads those very input arrays and fills those very output arrays.
-
-        Where arrays that are both, such as caches, live elsewhere between runs, it has two methods:
-        ``pull`` brings them home into the arrays, and ``push`` sends the arrays back.
-        """
-        ...
 
 
 class OnnxEngine:
@@ -93,14 +86,12 @@ class OnnxEngine:
         self._options = (provider, threads, cuda_graph)
         self.device = "cpu" if self.provider == PROVIDERS["cpu"] else "cuda"
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
         """All outputs in new arrays: for checks, not for control loops."""
         names = [spec.name for spec in self.contract.outputs]
         return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
 
-    def bind(
-        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> Callable[[], None]:
+    def bind(self, inputs: Arrays, outputs: Arrays) -> Run:
         """See ``Engine.bind``.
 
         Raises:
@@ -119,9 +110,7 @@ class OnnxEngine:
         """
         return OnnxEngine(self.path, *self._options) if self.cuda_graph else self
 
-    def _bind_on_device(
-        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> "RunOnDevice":
+    def _bind_on_device(self, inputs: Arrays, outputs: Arrays) -> "RunOnDevice":
         return RunOnDevice(self.session, self.device, inputs, outputs)
 
 
@@ -136,8 +125,8 @@ class RunOnDevice:
         self,
         session: Any,
         device: str,
-        inputs: Mapping[str, np.ndarray],
-        outputs: Mapping[str, np.ndarray],
+        inputs: Arrays,
+        outputs: Arrays,
     ):
         make = _onnxruntime().OrtValue.ortvalue_from_numpy
         self._session, self._binding = session, session.io_binding()
@@ -147,7 +136,7 @@ class RunOnDevice:
         read = [(twins[id(array)], array) for array in inputs.values()]
         self._uploads = [pair for pair in read if id(pair[1]) not in written]
         self._resident = [pair for pair in read if id(pair[1]) in written]
-        self._downloads = []
+        self._downloads: list[tuple[Any, np.ndarray]] = []
         for name, array in inputs.items():
             self._binding.bind_ortvalue_input(name, twins[id(array)])
         for name, array in outputs.items():
@@ -175,9 +164,7 @@ class RunOnDevice:
             twin.update_inplace(array)
 
 
-def bind_in_place(
-    session: Any, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-) -> Callable[[], None]:
+def bind_in_place(session: Any, inputs: Arrays, outputs: Arrays) -> Run:
     """A run in which ONNX Runtime reads and writes these very arrays, on the CPU."""
     binding = session.io_binding()
     for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):

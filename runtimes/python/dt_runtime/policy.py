@@ -1,7 +1,6 @@
 """The rollout loop's heart: raw observation and reward in, raw action out."""
 
 import warnings
-from collections.abc import Callable
 from math import hypot, isfinite
 from numbers import Real
 from pathlib import Path
@@ -12,14 +11,13 @@ import numpy as np
 from dt_runtime import inputs
 from dt_runtime.checks import MAX_FLOAT32
 from dt_runtime.contract import Contract
-from dt_runtime.engine import Engine, OnnxEngine
+from dt_runtime.engine import OnnxEngine
+from dt_runtime.graphs import GRAPHS
 from dt_runtime.inputs import NotFiniteError
 from dt_runtime.inputs import shown as _shown
-from dt_runtime.layout import MAX_ROWS
-from dt_runtime.slots import DEFAULT, Slots, fixed_slots
-from dt_runtime.window import Window
+from dt_runtime.layout import MAX_ROWS, PerRow
+from dt_runtime.protocols import DeviceRun, Engine, Run, Traits, another
 
-GRAPHS = ("policy", "step", "sequence")
 ON_FAULT = ("raise", "hold", "zero")
 MAX_FLOAT64 = float(np.finfo(np.float64).max)
 FEW = 64  # numbers that plain Python looks at faster than NumPy
@@ -39,9 +37,9 @@ class _Past(NamedTuple):
     Of one row plain numbers, of many rows arrays [B], which nobody ever changes in place.
     """
 
-    elapsed: int | np.ndarray  # steps taken; -1 before the first reset
-    returns_to_go: float | np.ndarray  # raw
-    timesteps: int | np.ndarray  # of the last action, as the graph was told
+    elapsed: PerRow  # steps taken; -1 before the first reset
+    returns_to_go: PerRow  # raw
+    timesteps: PerRow  # of the last action, as the graph was told
     actions: np.ndarray  # the last ones, raw: [A] or [B, A], or indices
     place: Any  # what the window or the slots need to know to go on
     draws: Any  # the state of the random numbers, where any are drawn
@@ -134,22 +132,26 @@ class Policy:
             raise ValueError(
                 f"seed is {_shown(seed)}, expected a whole number from 0, or None"
             ) from None
-        is_path = isinstance(artifact, str | Path)
-        if not is_path and not hasattr(artifact, "contract"):
+        self._engine: Engine
+        if isinstance(artifact, str | Path):
+            self._engine = OnnxEngine(artifact, provider, threads, cuda_graph)
+        elif hasattr(artifact, "contract"):
+            self._engine = artifact
+        else:
             raise TypeError(
                 f"artifact is {_shown(artifact)}, expected the path of an ONNX file, or an engine"
             )
-        self._engine = OnnxEngine(artifact, provider, threads, cuda_graph) if is_path else artifact
-        contract = self._engine.contract
+        contract, traits = self._engine.contract, Traits.of(self._engine)
         if contract.graph not in GRAPHS:
             raise ValueError(
-                f"the artifact's graph is {contract.graph!r}, expected one of {GRAPHS}"
+                f"the artifact's graph is {contract.graph!r}, expected one of {', '.join(GRAPHS)}"
             )
-        if contract.graph == "sequence" and "action_preds" not in {
-            s.name for s in contract.outputs
-        }:
+        graph = self._graph = GRAPHS[contract.graph]
+        self._output = graph.output(contract)
+        if self._output not in {spec.name for spec in contract.outputs}:
             raise ValueError(
-                "the artifact puts out no action_preds: export the sequence with that output"
+                f"the artifact has no output {self._output!r}: export it again with "
+                f"`--outputs {self._output}`"
             )
         if temperature is not None and contract.action.kind != "discrete":
             raise ValueError("temperature belongs to discrete policies, and this one is continuous")
@@ -160,7 +162,7 @@ class Policy:
             )
         self.contract: Contract = contract
         self.batch_size = int(batch_size)
-        self.provider: str = getattr(self._engine, "provider", "custom")
+        self.provider = traits.provider
         self.on_fault = on_fault
         self.faults = 0
         self.last_fault: str | None = None
@@ -168,17 +170,17 @@ class Policy:
         self._discrete = contract.action.kind == "discrete"
         self._temperature = None if temperature is None else float(temperature)
         self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
-        one_shape = getattr(self._engine, "cuda_graph", False)
         self._slots = slots
-        self._memory = _memory(contract, self.batch_size, slots, one_shape)
-        self._bound: dict[int, tuple[Callable[[], None], np.ndarray]] = {}  # run and output
+        self._memory = graph.memory(contract, self.batch_size, slots, traits.cuda_graph)
+        self._bound: dict[int, tuple[Run, np.ndarray]] = {}  # by length: the run and its output
+        self._device_runs: list[DeviceRun] = []
         self._first_timestep = contract.first_timestep
         self._last_timestep = contract.first_timestep + contract.max_ep_len - 1
         self._said_clamp = False
         self._busy = False
 
         # A sequence graph is the bare network: statistics and scales are applied here.
-        bare = contract.graph == "sequence"
+        bare = not graph.raw
         state, action = contract.state, contract.action
         rows = () if self.batch_size == 1 else (self.batch_size,)
         self._shape = (*rows, *state.shape)  # of an observation
@@ -354,17 +356,15 @@ class Policy:
             raise RuntimeError(IN_USE)
         try:
             self._busy = True
-            another = getattr(self._engine, "another", None)
             twin = Policy(
-                self._engine if another is None else another(),
+                another(self._engine),
                 batch_size=self.batch_size,
                 slots=self._slots,
                 temperature=self._temperature,
                 on_fault=self.on_fault,
             )
-            for run, _ in self._bound.values():
-                if hasattr(run, "pull"):
-                    run.pull()
+            for run in self._device_runs:
+                run.pull()
             twin._memory.copy_from(self._memory)
             twin._past, twin._said_clamp = self._past, self._said_clamp
             return twin
@@ -501,30 +501,25 @@ class Policy:
 
     def _empty_caches(self, rows: np.ndarray) -> None:
         """Clear the caches of rows at the first step of an episode, wherever they live."""
-        runs = [run for run, _ in self._bound.values() if hasattr(run, "pull")]
         if len(rows) < self.batch_size:
-            for run in runs:
+            for run in self._device_runs:
                 run.pull()
         self._memory.empty(rows)
-        for run in runs:
+        for run in self._device_runs:
             run.push()
 
-    def _bind(self, length: int) -> tuple[Callable[[], None], np.ndarray]:
+    def _bind(self, length: int) -> tuple[Run, np.ndarray]:
         """A run on the memory's own arrays at this length, and what it fills; made once a length.
 
         What it fills is [B, A], or [A] of one row.
         """
-        size = self.contract.action.size
-        if self.contract.graph != "sequence":
-            name = "logits" if self._discrete else "action"
-            output = np.zeros((self.batch_size, size), np.float32)
-            last = output
-        else:
-            name = "action_preds"
-            output = np.zeros((self.batch_size, length, size), np.float32)
-            last = output[:, -1]
-        outputs = {name: output, **self._memory.caches()}
+        size, every = self.contract.action.size, self._graph.every_timestep
+        output = np.zeros((self.batch_size, *((length,) if every else ()), size), np.float32)
+        last = output[:, -1] if every else output
+        outputs = {self._output: output, **self._memory.caches()}
         run = self._engine.bind(self._memory.view(length), outputs)
+        if isinstance(run, DeviceRun):
+            self._device_runs.append(run)
         self._bound[length] = bound = run, last[0] if self.batch_size == 1 else last
         return bound
 
@@ -579,7 +574,7 @@ class Policy:
         except NotFiniteError as error:
             raise ValueError(str(error)) from None  # a bug: no sensor told this
 
-    def _returns_after(self, past: _Past, reward: float | np.ndarray | None) -> float | np.ndarray:
+    def _returns_after(self, past: _Past, reward: float | np.ndarray | None) -> PerRow:
         """What is left to ask for when rewards were taken off, in rows that are in mid-episode.
 
         Raises:
@@ -614,7 +609,7 @@ class Policy:
             )
         return left
 
-    def _rewards(self, past: _Past, reward: float | np.ndarray | None) -> float | np.ndarray:
+    def _rewards(self, past: _Past, reward: float | np.ndarray | None) -> PerRow:
         """Rewards of rows in mid-episode, zero elsewhere; one number for one row."""
         running = np.greater(past.elapsed, 0)
         if reward is None:
@@ -627,7 +622,7 @@ class Policy:
         rewards = np.where(running, inputs.doubles("reward", reward, self.batch_size), 0.0)
         return rewards.item() if self.batch_size == 1 else rewards
 
-    def _latest(self, timesteps: int | np.ndarray) -> int | np.ndarray:
+    def _latest(self, timesteps: PerRow) -> PerRow:
         """Timesteps that are at most the last one; that they had to be is said once."""
         if not self._said_clamp:
             self._said_clamp = True
@@ -640,20 +635,6 @@ class Policy:
         if self.batch_size == 1:
             return self._last_timestep
         return np.minimum(timesteps, self._last_timestep)
-
-
-def _memory(
-    contract: Contract, rows: int, slots: int | str | None, one_shape: bool
-) -> Window | Slots:
-    if contract.graph == "step":
-        default = fixed_slots(contract) or min(DEFAULT, contract.context_length)
-        return Slots(contract, rows, default if slots is None else slots)
-    if slots is not None:
-        raise ValueError(
-            f"slots is {slots!r}, but the artifact's graph is {contract.graph!r}: only a step "
-            "graph has caches (`dt-export onnx --graph step`)"
-        )
-    return Window(contract, rows, padded=one_shape)
 
 
 def _is_temperature(value: Any) -> bool:

@@ -93,7 +93,7 @@ class Slots:
         # The same for a single row as plain numbers and ready-made views, which is much faster.
         self._answered = -1  # the slot that the arrays hold; -1 while they may be half filled
         self._answer_at: list[int] = self._answers.tolist()
-        self._any_begins: list[bool] = self._begins.any(1).tolist()
+        self._any_begins = [bool(turn.begins) for turn in turns]
         self._answer_rows = [
             (self._last_bias[0, slot], self._bias[0, slot, -1]) for slot in range(count)
         ]
@@ -261,7 +261,8 @@ class Slots:
 
     def lengths(self, taken: np.ndarray) -> np.ndarray:
         """Timesteps in the windows of the last actions, after so many steps were taken, [B]."""
-        return self._lengths[self._all_turns(np.maximum(taken - 1, 0))]
+        lengths: np.ndarray = self._lengths[self._all_turns(np.maximum(taken - 1, 0))]
+        return lengths
 
     def copy_from(self, other: "Slots") -> None:
         """Take over the past of slots of the same shape: their caches and attention biases."""
