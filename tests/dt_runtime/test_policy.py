@@ -174,7 +174,7 @@ NAN, INF = float("nan"), float("inf")
     ("observation", "words"),
     (
         (np.zeros(STATE + 1), r"observation has shape \(6,\), expected \(5,\)"),
-        (np.zeros((1, STATE)), r"observation has shape \(1, 5\), expected \(5,\)"),
+        (np.zeros((2, STATE)), r"observation has shape \(2, 5\), expected \(5,\)"),
         ([0, 0, NAN, 0, 0], r"observation\[2\] is nan"),
         ([0, 0, 0, -INF, 0], r"observation\[3\] is -inf"),
         (["left"] * STATE, "observation is no array of numbers"),
@@ -222,7 +222,7 @@ def check_refusal(path, words, observation, reward, **more):
 
 
 def test_act_before_reset(policy_file):
-    with pytest.raises(RuntimeError, match="act before reset"):
+    with pytest.raises(RuntimeError, match=r"act\(\) was called before reset\(\)"):
         Policy(policy_file).act(np.zeros(STATE))
     many = Policy(policy_file, batch_size=2)
     many.reset(1.0, rows=[0])

@@ -1,7 +1,7 @@
-"""Whether a contract makes sense: bounds, lengths, and that its parts agree with one another.
+"""Checks of a contract: bounds, lengths, and whether its parts agree.
 
 Types were checked before (see schema.py). Nothing is allocated here, and every size that a runtime
-would allocate is bounded: a contract is a claim of a file that anyone may have written.
+would allocate is bounded, because anyone may have written the file.
 """
 
 import math
@@ -42,9 +42,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 
 
 def faults(contract: "Contract") -> Iterator[str]:
-    """What does not make sense, in words that follow "the contract"; nothing if all is well.
+    """The faults of a contract, as texts that follow "the contract"; none if it is sound.
 
-    Later checks rely on earlier ones, so that only the first fault is to be believed.
+    Later checks rely on earlier ones, so trust only the first fault.
     """
     yield from _among("graph", contract.graph, tuple(GRAPHS))
     rules = GRAPHS[contract.graph]
@@ -140,7 +140,7 @@ def _action(action: "ActionSpec", least: int) -> Iterator[str]:
 
 
 def _tensors(field: str, specs: tuple["TensorSpec", ...], contract: "Contract") -> Iterator[str]:
-    """Every spec for itself: name, dtype, and a size that can be had."""
+    """Each spec on its own: name, dtype and size."""
     if not specs:
         yield f"has no {field}"
     context, seen = contract.context_length, set()
@@ -221,7 +221,7 @@ def _window(contract: "Contract", raw: bool) -> Iterator[str]:
 
 
 def _step(contract: "Contract") -> Iterator[str]:
-    """A ``step`` graph: see slots.py for what these shapes are."""
+    """A ``step`` graph: docs/step-protocol.md explains these shapes."""
     state, size, context = contract.state.shape, contract.action.size, contract.context_length
     specs = {spec.name: spec for spec in contract.inputs}
     needed = ("states", "actions", "last_attention_bias", "last_cache_indices", "query_index")
@@ -325,7 +325,7 @@ def _agree(
     """Whether all specs are what the rest of the contract asks for, at these sizes of axes."""
     for name, spec in specs.items():
         if name not in due:
-            yield f"has {name!r} among its {field}, which no runtime could fill"
+            yield f"has {name!r} among its {field}, which a runtime cannot fill"
             continue
         dtype, shape = due[name]
         if spec.dtype != dtype:

@@ -32,24 +32,24 @@ class OnnxEngine:
     """One ONNX Runtime session over one artifact.
 
     On CUDA and TensorRT the bound arrays have twins on the device: inputs are copied there before a
-    run and outputs back after it, while an array that is bound as input and as output, such as a
-    cache, stays on the device and its host memory is never read again.
+    run and outputs back after it. An array that is bound as input and as output, such as a cache,
+    stays on the device, and its host memory is not read again.
 
     Args:
         path: an ``.onnx`` or ``.ort`` file with our contract in its metadata.
-        provider: ``cpu``, ``cuda``, ``tensorrt``, or ``auto``: CUDA where it works and else the
-            CPU. TensorRT falls back on CUDA, and CUDA on the CPU, for single operators.
-        threads: threads inside an operator; 1 suits a control loop, 0 leaves it to ONNX Runtime.
-            At most four for each processor, or 64.
+        provider: ``cpu``, ``cuda``, ``tensorrt``, or ``auto``: CUDA if it works, otherwise the
+            CPU. For single operators TensorRT falls back to CUDA, and CUDA to the CPU.
+        threads: threads inside an operator; 1 suits a control loop, 0 lets ONNX Runtime choose.
+            At most four per processor, or 64.
         cuda_graph: let CUDA record a run and replay it as one launch. All runs must have one shape,
             so bind once; ``Policy`` does.
 
     Raises:
         FileNotFoundError: no such file.
-        ContractError: not an ONNX file, one without our contract, or one whose graph does not take
-            or give what the contract says.
+        ContractError: not an ONNX file, a file without our contract, or a file whose graph does not
+            match its contract.
         ValueError: no provider of that name, too many threads, or ``cuda_graph`` without CUDA.
-        RuntimeError: a provider was asked for and cannot be had.
+        RuntimeError: the provider you asked for is not available.
         ImportError: ONNX Runtime is not installed.
     """
 
@@ -80,14 +80,15 @@ class OnnxEngine:
             compare(self.contract, self.session)
         except ContractError as error:
             raise ContractError(
-                f"{self.path}: the contract is not this graph's: {error}; export the file again"
+                f"{self.path}: the contract does not match the graph: {error}; "
+                "export the file again"
             ) from None
         self.cuda_graph = cuda_graph
         self._options = (provider, threads, cuda_graph)
         self.device = "cpu" if self.provider == PROVIDERS["cpu"] else "cuda"
 
     def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        """All outputs in new arrays: for checks, not for control loops."""
+        """All outputs in new arrays, for checks; a control loop should use ``bind``."""
         names = [spec.name for spec in self.contract.outputs]
         return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
 
@@ -104,9 +105,9 @@ class OnnxEngine:
         return self._bind_on_device(inputs, outputs)
 
     def another(self) -> "OnnxEngine":
-        """An engine for a second policy: this one, as any number of threads may run a session.
+        """An engine for a second policy: this one, since any number of threads may run a session.
 
-        A recorded CUDA graph knows one set of addresses alone, so that the file is opened again.
+        A recorded CUDA graph works on one set of addresses, so the file is then opened again.
         """
         return OnnxEngine(self.path, *self._options) if self.cuda_graph else self
 
@@ -154,12 +155,12 @@ class RunOnDevice:
             np.copyto(array, twin.numpy())
 
     def pull(self) -> None:
-        """Bring home what stays on the device."""
+        """Copy what stays on the device into the caller's arrays."""
         for twin, array in self._resident:
             np.copyto(array, twin.numpy())
 
     def push(self) -> None:
-        """Send it back as it is at home now."""
+        """Copy it back from the caller's arrays."""
         for twin, array in self._resident:
             twin.update_inplace(array)
 
@@ -214,7 +215,7 @@ def _session(path: Path, provider: str, threads: int, cuda_graph: bool) -> Any:
             reason = "its CUDA libraries could not be loaded"
     if provider != "auto":
         raise RuntimeError(
-            f"provider {provider!r} cannot be had: {reason}. Install `dt-runtime[gpu]` "
+            f"provider {provider!r} is not available: {reason}. Install `dt-runtime[gpu]` "
             "(onnxruntime-gpu) with CUDA and cuDNN on the machine, or pass provider='cpu'"
         )
     _say_fallback(reason)
@@ -222,10 +223,10 @@ def _session(path: Path, provider: str, threads: int, cuda_graph: bool) -> Any:
 
 
 def _with_fallbacks(wanted: str, offered: list[str], cuda_graph: bool) -> list[Any]:
-    """Providers in order of preference, with what is to be told them.
+    """Providers in order of preference, with their options.
 
-    Left alone, CUDA multiplies float32 in TF32, whose ten bits of mantissa are a thousand times as
-    coarse as what the export proved: fp32 shall mean fp32, and who wants less has fp16.
+    By default CUDA multiplies float32 in TF32, whose ten bits of mantissa are a thousand times
+    coarser than what the export verified. Here fp32 means fp32; use fp16 if you want less.
     """
     told: dict[str, dict[str, str]] = {PROVIDERS["cuda"]: {"use_tf32": "0"}}
     if cuda_graph and wanted == PROVIDERS["cuda"]:
@@ -251,12 +252,12 @@ def _open(path: Path, providers: list[Any], threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # its errors are raised: they need no line of their own
+    options.log_severity_level = 4  # errors are raised, so they need no line in the log
     try:
-        # Its own fallback prints what it does, and would hide which provider it was.
+        # Its own fallback prints to the console, and hides which provider failed.
         return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime has an exception class for every status code
-        raise ContractError(f"{path} cannot be run by ONNX Runtime: {error}") from None
+        raise ContractError(f"{path}: ONNX Runtime cannot run this file: {error}") from None
 
 
 def _contract(session: Any, path: Path) -> Contract:

@@ -1,8 +1,8 @@
-"""JSON into frozen dataclasses, strictly: their type hints are the schema.
+"""Strict conversion of JSON to frozen dataclasses, whose type hints are the schema.
 
-An ``int`` is no bool and no 1.0, a ``float`` is any finite number, a tuple is made of a list, and
-None is taken only where the hint says so; strings hold no control characters. Whatever deviates is
-one ``SchemaError`` that names the field by its path, such as ``state.mean[3]``.
+An ``int`` is neither a bool nor 1.0, a ``float`` is any finite number, a tuple comes from a list,
+and None is accepted only where the hint allows it. Strings hold no control characters. Anything
+else raises a ``SchemaError`` that names the field by its path, such as ``state.mean[3]``.
 """
 
 import json
@@ -28,7 +28,7 @@ Built = TypeVar("Built")
 
 
 class SchemaError(ValueError):
-    """The text or a field of it is not what the schema says."""
+    """The text, or a field of it, does not fit the schema."""
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Slots:
         count = schedule.slots
         fixed = fixed_slots(contract)
         if fixed not in (None, count):
-            raise ValueError(f"slots is {slots!r}, but the file was made for {fixed} slots")
+            raise ValueError(f"slots is {slots!r}, and the file was made for {fixed} slots")
         self.rows, self.slots, self.context_length = rows, count, context
         sizes = {"batch": rows, "slots": count}
         self.arrays: dict[str, np.ndarray] = layout.arrays(contract, rows, sizes)
