@@ -48,7 +48,7 @@ class Slots:
     def __init__(self, contract: Contract, rows: int, slots: int | str):
         context = contract.context_length
         self.schedule = schedule = Schedule.of(context, slots)
-        count = schedule.slots
+        self._ring, count = schedule.ring, schedule.slots
         fixed = fixed_slots(contract)
         if fixed not in (None, count):
             raise ValueError(f"slots is {slots!r}, and the file was made for {fixed} slots")
@@ -171,7 +171,7 @@ class Slots:
             bias[began] = HIDDEN
             bias[*began, :, at : at + per_step] = self._strips[0][1][1]
             bias[*began, 1:, at] = HIDDEN
-        if self.schedule.ring:  # the oldest action was taken before the oldest timestep
+        if self._ring:  # the oldest action was taken before the oldest timestep
             oldest = (at + per_step) % self.positions
             bias[:, :, 1 if oldest == at else 0 :, oldest] = HIDDEN  # a token always sees itself
         self._show_answer(turns)
