@@ -206,7 +206,7 @@ LIES = (
     ("step", "inputs.6.shape.3", "15*slots", "last_attention_bias of shape"),
     ("step", "context_length", 5, "attention_bias of shape"),
     ("step", "inputs.0.shape.0", "slots", "states of shape"),
-    ("step", "inputs.0.shape.0", 7, "states for 7 rows of slots and answers for 'batch' rows"),
+    ("step", "inputs.0.shape.0", 7, "states for 7 rows of slots and query_index for 'batch' rows"),
     ("step", "inputs.8.name", "reply", "no 'query_index' among its inputs"),
     ("step", "inputs.9.shape.2", 17, "past_keys_0 of shape"),
     ("step", "inputs.9.shape.1", "batch", "past_keys_0 of shape .*expected four axes"),

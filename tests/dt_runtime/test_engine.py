@@ -21,7 +21,7 @@ def test_no_such_file():
 
 def test_not_an_onnx_file(tmp_path):
     (tmp_path / "noise.onnx").write_bytes(b"noise")
-    with pytest.raises(ContractError, match=r"noise\.onnx cannot be run by ONNX Runtime"):
+    with pytest.raises(ContractError, match=r"noise\.onnx: ONNX Runtime cannot run this file"):
         OnnxEngine(tmp_path / "noise.onnx")
 
 
@@ -41,7 +41,7 @@ def test_cuda_without_cuda(policy_file):
 
 @needs_no_cuda
 def test_tensorrt_is_known_by_name(policy_file):
-    with pytest.raises(RuntimeError, match="provider 'tensorrt' cannot be had"):
+    with pytest.raises(RuntimeError, match="provider 'tensorrt' is not available"):
         Policy(policy_file, provider="tensorrt")
 
 

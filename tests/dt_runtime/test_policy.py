@@ -174,7 +174,7 @@ NAN, INF = float("nan"), float("inf")
     ("observation", "words"),
     (
         (np.zeros(STATE + 1), r"observation has shape \(6,\), expected \(5,\)"),
-        (np.zeros((1, STATE)), r"observation has shape \(1, 5\), expected \(5,\)"),
+        (np.zeros((2, STATE)), r"observation has shape \(2, 5\), expected \(5,\)"),
         ([0, 0, NAN, 0, 0], r"observation\[2\] is nan"),
         ([0, 0, 0, -INF, 0], r"observation\[3\] is -inf"),
         (["left"] * STATE, "observation is no array of numbers"),
@@ -222,7 +222,7 @@ def check_refusal(path, words, observation, reward, **more):
 
 
 def test_act_before_reset(policy_file):
-    with pytest.raises(RuntimeError, match="act before reset"):
+    with pytest.raises(RuntimeError, match=r"act\(\) was called before reset\(\)"):
         Policy(policy_file).act(np.zeros(STATE))
     many = Policy(policy_file, batch_size=2)
     many.reset(1.0, rows=[0])
@@ -277,7 +277,7 @@ def test_a_sequence_without_actions(sequence_file):
     engine = OnnxEngine(sequence_file)
     kept = tuple(spec for spec in engine.contract.outputs if spec.name != "action_preds")
     engine.contract = dataclasses.replace(engine.contract, outputs=kept)
-    with pytest.raises(ValueError, match="no action_preds"):
+    with pytest.raises(ValueError, match="no output 'action_preds'"):
         Policy(engine)
 
 

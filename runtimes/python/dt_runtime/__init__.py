@@ -3,6 +3,7 @@
 from dt_runtime.contract import Contract, ContractError
 from dt_runtime.engine import OnnxEngine, available_providers
 from dt_runtime.policy import OutputError, Policy
+from dt_runtime.protocols import Engine
 from dt_runtime.rollout import Episode, rollout
 
 __version__ = "0.1.0"
@@ -10,6 +11,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Contract",
     "ContractError",
+    "Engine",
     "Episode",
     "OnnxEngine",
     "OutputError",

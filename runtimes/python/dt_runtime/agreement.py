@@ -1,4 +1,4 @@
-"""Whether tensors are what a contract says: those of a session, and arrays that are to be bound."""
+"""Whether tensors match a contract: those of a session, and arrays to be bound."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,12 +20,12 @@ DTYPES = {
 
 
 def compare(contract: Contract, session: Any) -> None:
-    """Whether the graph takes and gives what its contract says.
+    """Check that the graph has the inputs and outputs of its contract.
 
     Names of free axes may differ; an axis that is a number in one is that number in the other.
 
     Raises:
-        ContractError: the first tensor that differs, with both sides.
+        ContractError: names the first tensor that differs, with both sides.
     """
     pairs = (
         ("input", contract.inputs, session.get_inputs()),
@@ -58,7 +58,7 @@ def _same_axes(due: tuple[Axis, ...], seen: tuple[Any, ...]) -> bool:
 def check_arrays(
     contract: Contract, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
 ) -> None:
-    """Whether ONNX Runtime may read these arrays and write those: it checks next to nothing itself.
+    """Check that ONNX Runtime may read these inputs and write these outputs; it hardly checks.
 
     Raises:
         ValueError: an input is missing, a name is unknown, or an array is not contiguous, not of

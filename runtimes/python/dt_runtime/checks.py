@@ -1,18 +1,19 @@
-"""Whether a contract makes sense: bounds, lengths, and that its parts agree with one another.
+"""Checks of a contract: bounds, lengths, and whether its parts agree.
 
 Types were checked before (see schema.py). Nothing is allocated here, and every size that a runtime
-would allocate is bounded: a contract is a claim of a file that anyone may have written.
+would allocate is bounded, because anyone may have written the file.
 """
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dt_runtime.schema import shown
 
 if TYPE_CHECKING:
-    from dt_runtime.contract import ActionSpec, Contract, StateSpec, TensorSpec
+    from dt_runtime.contract import ActionSpec, Axis, Contract, StateSpec, TensorSpec
 
 MAX_CONTEXT_LENGTH = 4096  # timesteps; attention over three tokens each takes gigabytes there
 MAX_TIMESTEP = 2**31  # beyond the last one
@@ -23,23 +24,19 @@ MAX_SIZE = 2**24  # of an observation or an action
 MAX_FLOAT32 = 3.4028234663852886e38
 MIN_FLOAT32 = 1.1754943508222875e-38  # the smallest with all its digits
 
-GRAPHS = ("policy", "step", "sequence", "backbone")
 PRECISIONS = ("fp32", "fp16", "int8")
 KINDS = ("continuous", "discrete")
 DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64", "bool")
-AXES = {  # names that axes may use, by graph
-    "policy": ("batch", "sequence"),
-    "sequence": ("batch", "sequence"),
-    "step": ("batch", "slots"),
-    "backbone": ("batch", "tokens", "past"),
-}
-WINDOW_INPUTS = ("states", "actions", "timesteps", "attention_mask")  # of policy and sequence
+# Of policy and sequence graphs, and of a step graph.
+WINDOW_INPUTS = ("states", "actions", "timesteps", "attention_mask")
 # A step graph reads its caches as past_hidden_0 (or past_keys_0 and past_values_0) and writes them
 # as present_hidden_0 and so on.
 PAST, PRESENT = "past_", "present_"
 STEP_INPUTS = ("states", "actions", "last_attention_bias", "last_cache_indices", "query_index")
 CACHES = ("past_hidden_", "past_keys_", "past_values_")
 DEFAULT_SLOTS = 4
+
+Expected = dict[str, tuple[str, tuple[int, ...]]]  # dtype and shape, by name
 
 _FACTOR = r"(?:[a-z]{1,32}|[1-9][0-9]{0,9})"
 _PRODUCT = rf"{_FACTOR}(?: ?\* ?{_FACTOR}){{0,3}}"
@@ -49,11 +46,12 @@ _AXIS, _NAME = re.compile(AXIS), re.compile(NAME)
 
 
 def faults(contract: "Contract") -> Iterator[str]:
-    """What does not make sense, in words that follow "the contract"; nothing if all is well.
+    """The faults of a contract, as texts that follow "the contract"; none if it is sound.
 
-    Later checks rely on earlier ones, so that only the first fault is to be believed.
+    Later checks rely on earlier ones, so trust only the first fault.
     """
-    yield from _among("graph", contract.graph, GRAPHS)
+    yield from _among("graph", contract.graph, tuple(GRAPHS))
+    rules = GRAPHS[contract.graph]
     yield from _among("precision", contract.precision, PRECISIONS)
     yield from _within("context_length", contract.context_length, 1, MAX_CONTEXT_LENGTH)
     yield from _within("max_ep_len", contract.max_ep_len, 1, MAX_TIMESTEP - 1)
@@ -64,13 +62,10 @@ def faults(contract: "Contract") -> Iterator[str]:
         yield f"has return_scale = {contract.return_scale}, expected a number above 0"
     yield from _floats("target_returns", contract.target_returns)
     yield from _state(contract.state)
-    yield from _action(contract.action, 0 if contract.graph == "backbone" else 1)
+    yield from _action(contract.action, rules.least_action)
     for field in ("inputs", "outputs"):
         yield from _tensors(field, getattr(contract, field), contract)
-    if contract.graph in ("policy", "sequence"):
-        yield from _window(contract)
-    elif contract.graph == "step":
-        yield from _step(contract)
+    yield from rules.tensors(contract)
 
 
 def present(past: str) -> str:
@@ -88,7 +83,9 @@ def _within(field: str, seen: int, least: int, most: int) -> Iterator[str]:
         yield f"has {field} = {shown(seen)}, expected {least} to {most}"
 
 
-def _floats(field: str, values: tuple[float, ...] | None, least: float | None = None):
+def _floats(
+    field: str, values: tuple[float, ...] | None, least: float | None = None
+) -> Iterator[str]:
     """Numbers that float32 can hold, and not below ``least``."""
     for index, value in enumerate(values or ()):
         if not abs(value) <= MAX_FLOAT32:
@@ -97,7 +94,7 @@ def _floats(field: str, values: tuple[float, ...] | None, least: float | None = 
             yield f"has {field}[{index}] = {value}, expected a number above 0"
 
 
-def _length(field: str, values: tuple | None, size: int) -> Iterator[str]:
+def _length(field: str, values: tuple[object, ...] | None, size: int) -> Iterator[str]:
     if values is not None and len(values) != size:
         yield f"has {field} of length {len(values)}, expected {size}"
 
@@ -136,7 +133,7 @@ def _action(action: "ActionSpec", least: int) -> Iterator[str]:
         if any(abs(value - offset) > MAX_FLOAT32 * abs(scale) for value in raw):
             yield f"has action.scale[{index}] = {scale}, too small for its offset and bounds"
     both = action.low is not None and action.high is not None
-    bounds = zip(action.low, action.high, strict=True) if both else ()
+    bounds = zip(action.low or (), action.high or (), strict=True) if both else ()
     for index, (low, high) in enumerate(bounds):
         if low > high:
             name = f" ({action.names[index]})" if action.names else ""
@@ -147,7 +144,7 @@ def _action(action: "ActionSpec", least: int) -> Iterator[str]:
 
 
 def _tensors(field: str, specs: tuple["TensorSpec", ...], contract: "Contract") -> Iterator[str]:
-    """Every spec for itself: name, dtype, and a size that can be had."""
+    """Each spec on its own: name, dtype and size."""
     if not specs:
         yield f"has no {field}"
     context, seen = contract.context_length, set()
@@ -180,14 +177,22 @@ def _axis(field: str, axis: int | str, graph: str) -> Iterator[str]:
     elif not _AXIS.fullmatch(axis):
         yield f"has {field} = {shown(axis)}, expected a number, a name, or a sum of products"
     else:
-        unknown = set(re.findall("[a-z]+", axis)) - set(AXES[graph])
+        unknown = set(re.findall("[a-z]+", axis)) - set(GRAPHS[graph].axes)
         if unknown:
-            expected = ", ".join(AXES[graph])
+            expected = ", ".join(GRAPHS[graph].axes)
             yield f"has {field} = {shown(axis)}, expected axes named {expected} in a {graph} graph"
 
 
-def _window(contract: "Contract") -> Iterator[str]:
-    """A ``policy`` or ``sequence`` graph: every input is [batch, sequence, ...]."""
+def _policy(contract: "Contract") -> Iterator[str]:
+    yield from _window(contract, raw=True)
+
+
+def _sequence(contract: "Contract") -> Iterator[str]:
+    yield from _window(contract, raw=False)
+
+
+def _window(contract: "Contract", raw: bool) -> Iterator[str]:
+    """Every input is [batch, sequence, ...]. ``raw`` graphs put out the last action alone."""
     state, size, context = contract.state.shape, contract.action.size, contract.context_length
     specs = {spec.name: spec for spec in contract.inputs}
     yield from _lacking("inputs", specs, WINDOW_INPUTS)
@@ -198,8 +203,7 @@ def _window(contract: "Contract") -> Iterator[str]:
     length = given[1] if len(given) > 1 and isinstance(given[1], int) else None
     if length not in (None, context):
         yield f"has windows of {length} timesteps, and context_length = {context}"
-    bare = contract.graph == "sequence"
-    if bare and states == "uint8" and contract.state.mean is not None:
+    if not raw and states == "uint8" and contract.state.mean is not None:
         yield "has state.mean for states of uint8, which a sequence graph takes as they are"
     for numbers in ((3, 2), (2, 5)):  # two sizes of every axis that is free
         sizes = dict(zip(("batch", "sequence"), numbers, strict=True))
@@ -212,12 +216,16 @@ def _window(contract: "Contract") -> Iterator[str]:
             "attention_mask": ("int64", (b, t)),
         }
         yield from _agree("inputs", specs, inputs, sizes)
-        due = (b, t, size) if bare else (b, size)
-        yield from _outputs(contract, {}, due, sizes)
+        if raw:
+            yield from _outputs(contract, {}, (b, size), sizes)
+        else:  # any of its outputs may be left out
+            yield from _agree_where_known(
+                contract, {"action_preds": ("float32", (b, t, size))}, sizes
+            )
 
 
 def _step(contract: "Contract") -> Iterator[str]:
-    """A ``step`` graph: see slots.py for what these shapes are."""
+    """A ``step`` graph: docs/step-protocol.md explains these shapes."""
     state, size, context = contract.state.shape, contract.action.size, contract.context_length
     specs = {spec.name: spec for spec in contract.inputs}
     yield from _lacking("inputs", specs, STEP_INPUTS)
@@ -232,25 +240,30 @@ def _step(contract: "Contract") -> Iterator[str]:
     several = len(layers) > 1
     if several:
         yield from _lacking("inputs", specs, ("attention_bias", "cache_indices"))
-    if len(caches[0].shape) != 4 or not all(isinstance(n, int) for n in caches[0].shape[1::2]):
+    heads, depth = _whole(caches[0].shape, 1), _whole(caches[0].shape, 3)
+    if len(caches[0].shape) != 4 or heads is None or depth is None:
         yield f"has {caches[0].name} of shape {shown(caches[0].shape)}, expected four axes"
-    heads, depth = caches[0].shape[1], caches[0].shape[3]
+        return
     yield from _within(f"{caches[0].name}.shape[1] (heads)", heads, 1, MAX_HEADS)
     if not specs["states"].shape or not specs["query_index"].shape:
         yield "has states or query_index without axes"
-    rows, batch = specs["states"].shape[0], specs["query_index"].shape[0]
-    fixed = isinstance(rows, int)
-    if fixed != isinstance(batch, int) or (fixed and rows % batch):
-        yield f"has states for {rows!r} rows of slots and answers for {batch!r} rows"
-    if fixed and rows // batch > context:
-        yield f"has {rows // batch} slots, expected at most context_length = {context}"
+    first = {name: specs[name].shape[0] for name in ("states", "query_index")}
+    rows, batch = _whole(specs["states"].shape, 0), _whole(specs["query_index"].shape, 0)
+    if (rows is None) != (batch is None) or (rows and batch and rows % batch):
+        yield (
+            f"has states for {first['states']!r} rows of slots and "
+            f"query_index for {first['query_index']!r} rows"
+        )
+    fixed = (batch, rows // batch) if rows and batch else None
+    if fixed and fixed[1] > context:
+        yield f"has {fixed[1]} slots, expected at most context_length = {context}"
     by_index = specs["actions"].dtype == "int64"
     states = "uint8" if specs["states"].dtype == "uint8" else "float32"
     for numbers in ((3, 2), (2, 5)):  # two sizes of every axis that is free
-        b, g = (batch, rows // batch) if fixed else numbers
+        b, g = fixed or numbers
         r, sizes = b * g, dict(zip(("batch", "slots"), numbers, strict=True))
         where = ("int64", (heads * per_step * r, 3))
-        inputs = {
+        inputs: Expected = {
             "states": (states, (r, *state)),
             "actions": ("int64", (r,)) if by_index else ("float32", (r, size)),
             "returns_to_go": ("float32", (r, 1)),
@@ -262,7 +275,7 @@ def _step(contract: "Contract") -> Iterator[str]:
             "query_index": ("int64", (b,)),
         }
         last = f"_{len(layers) - 1}"
-        kept = {
+        kept: Expected = {
             spec.name: (
                 caches[0].dtype,
                 (b, heads, positions * g, depth)
@@ -278,22 +291,29 @@ def _step(contract: "Contract") -> Iterator[str]:
         yield from _outputs(contract, new, (b, size), sizes)
 
 
-Expected = Mapping[str, tuple[str, tuple[int, ...]]]
-
-
 def _outputs(
     contract: "Contract", new: Expected, action: tuple[int, ...], sizes: Mapping[str, int]
 ) -> Iterator[str]:
     """The action or its logits, by the kind of the action, and every cache that goes in."""
     specs = {spec.name: spec for spec in contract.outputs}
     head = "logits" if contract.action.kind == "discrete" else "action"
-    if contract.graph == "sequence":
-        head = "action_preds"
-    else:
-        yield from _lacking("outputs", specs, (head, *new))
-    due = {head: ("float32", action), **new}
+    yield from _lacking("outputs", specs, (head, *new))
+    yield from _agree_where_known(contract, {head: ("float32", action), **new}, sizes)
+
+
+def _agree_where_known(
+    contract: "Contract", due: Expected, sizes: Mapping[str, int]
+) -> Iterator[str]:
+    """Whether those outputs that have an expectation meet it."""
+    specs = {spec.name: spec for spec in contract.outputs}
     known = {name: spec for name, spec in specs.items() if name in due}
     yield from _agree("outputs", known, due, sizes)
+
+
+def _whole(shape: "tuple[Axis, ...]", index: int) -> int | None:
+    """The size of an axis, if it is there and a number."""
+    axis = shape[index] if index < len(shape) else None
+    return axis if isinstance(axis, int) else None
 
 
 def _lacking(field: str, specs: Mapping[str, object], names: tuple[str, ...]) -> Iterator[str]:
@@ -308,7 +328,7 @@ def _agree(
     """Whether all specs are what the rest of the contract asks for, at these sizes of axes."""
     for name, spec in specs.items():
         if name not in due:
-            yield f"has {name!r} among its {field}, which no runtime could fill"
+            yield f"has {name!r} among its {field}, which a runtime cannot fill"
             continue
         dtype, shape = due[name]
         if spec.dtype != dtype:
@@ -318,3 +338,25 @@ def _agree(
                 f"has {name} of shape {shown(spec.shape)}, which is {spec.sized(sizes)} where "
                 f"state.shape, action.size and context_length ask for {shape}"
             )
+
+
+def _nothing(contract: "Contract") -> Iterator[str]:
+    """A graph that no policy runs: its tensors are checked one by one only."""
+    yield from ()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is checked of one kind of graph."""
+
+    axes: tuple[str, ...]  # names that its axes may use
+    tensors: Callable[["Contract"], Iterator[str]]  # whether they agree with the contract
+    least_action: int = 1  # of action.size
+
+
+GRAPHS = {
+    "policy": Rules(("batch", "sequence"), _policy),
+    "step": Rules(("batch", "slots"), _step),
+    "sequence": Rules(("batch", "sequence"), _sequence),
+    "backbone": Rules(("batch", "tokens", "past"), _nothing, least_action=0),
+}

@@ -1,7 +1,7 @@
-"""The contract: all that one must know to run an artifact, as one JSON document inside it.
+"""The contract: everything you need to know to run an artifact, as a JSON document inside it.
 
-It stands in an ONNX file under the metadata key ``dt_export`` and in a TorchScript file as the
-extra file ``dt_export.json``. Floats are written so that they read back bit for bit.
+An ONNX file has it under the metadata key ``dt_export``, and a TorchScript file as the extra file
+``dt_export.json``. Floats read back bit for bit.
 """
 
 import json
@@ -37,7 +37,7 @@ Axis = int | str
 
 
 class ContractError(ValueError):
-    """The file carries no contract, or one that this version cannot read."""
+    """The file has no contract, or one that this version cannot read."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class StateSpec:
 class ActionSpec:
     """The action. ``low`` and ``high`` are the raw bounds of each component, null for none.
 
-    Where the network counts in other units, raw = network's * ``scale`` + ``offset``.
+    If the network uses other units, raw = network * ``scale`` + ``offset``.
     """
 
     kind: str  # continuous | discrete
@@ -92,7 +92,7 @@ class ActionSpec:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the weights came from; ``sha256`` is of the file that held them."""
+    """Where the weights came from; ``sha256`` is the hash of their file."""
 
     model: str
     revision: str | None = None
@@ -101,27 +101,27 @@ class Source:
 
 @dataclass(frozen=True)
 class Validation:
-    """What the export proved before it wrote the file."""
+    """What the export verified before it wrote the file."""
 
     cases: int
     max_abs_error: float
     max_error: float  # the worst error over the bound's scale: compare this with the tolerance
     tolerance: float
     reference: str
-    episodes: int = 0  # played by a smaller precision and by fp32 on the same seeds
+    episodes: int = 0  # rollouts at a smaller precision and at fp32, on the same seeds
     mean_return: float | None = None  # raw
     fp32_return: float | None = None
 
 
 @dataclass(frozen=True)
 class Contract:
-    """All that one must know to run an artifact.
+    """Everything you need to know to run an artifact.
 
     Units: ``target_returns`` are raw returns of an episode; ``return_scale`` is what raw returns
     are divided by before the network sees them; ``context_length`` and ``max_ep_len`` count
     timesteps, and the first timestep of an episode has the number ``first_timestep``.
 
-    One that is made here is what its maker says; ``from_json`` and ``check`` look closely.
+    The constructor checks nothing; ``from_json`` and ``check`` do.
     """
 
     graph: str  # sequence | policy | step | backbone
@@ -144,16 +144,16 @@ class Contract:
 
     @property
     def batch_size(self) -> int | None:
-        """The only batch size that the file takes; None for any."""
-        name = "query_index" if self.graph == "step" else "states"
-        axis = next((spec.shape[0] for spec in self.inputs if spec.name == name), None)
+        """The only batch size that the file accepts; None if any."""
+        shapes = {spec.name: spec.shape for spec in self.inputs}
+        axis = shapes.get("query_index", shapes.get("states", (None,)))[0]
         return axis if isinstance(axis, int) else None
 
     def check(self) -> None:
-        """Whether it makes sense: sizes and numbers within bounds, lengths that agree.
+        """Check that sizes and numbers are within bounds and that all parts agree.
 
         Raises:
-            ContractError: the first thing that does not.
+            ContractError: names the first problem.
         """
         for fault in checks.faults(self):
             raise ContractError(f"the contract {fault}; export the file again")
@@ -166,8 +166,8 @@ class Contract:
         """Read a contract and check it; unknown fields are ignored.
 
         Raises:
-            ContractError: the text is no JSON object, its major format is newer than ours, a field
-                is missing or of the wrong type, or the whole makes no sense (see ``check``).
+            ContractError: the text is not a JSON object, its major format is newer than ours, a
+                field is missing or has the wrong type, or ``check`` fails.
         """
         try:
             document = schema.parse(text)

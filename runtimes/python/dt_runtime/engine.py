@@ -2,14 +2,23 @@
 
 import os
 import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from dt_runtime.agreement import check_arrays, compare
 from dt_runtime.contract import METADATA_KEY, Contract, ContractError
+from dt_runtime.protocols import Arrays, Engine, Run
+
+__all__ = [
+    "PROVIDERS",
+    "Engine",
+    "OnnxEngine",
+    "RunOnDevice",
+    "available_providers",
+    "bind_in_place",
+]
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -19,44 +28,28 @@ PROVIDERS = {
 _said_fallback = False
 
 
-class Engine(Protocol):
-    """Whatever runs a graph. OnnxEngine is ours; a PyTorch one serves as reference elsewhere."""
-
-    contract: Contract
-
-    def bind(
-        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> Callable[[], None]:
-        """A function that reads those very input arrays and fills those very output arrays.
-
-        Where arrays that are both, such as caches, live elsewhere between runs, it has two methods:
-        ``pull`` brings them home into the arrays, and ``push`` sends the arrays back.
-        """
-        ...
-
-
 class OnnxEngine:
     """One ONNX Runtime session over one artifact.
 
     On CUDA and TensorRT the bound arrays have twins on the device: inputs are copied there before a
-    run and outputs back after it, while an array that is bound as input and as output, such as a
-    cache, stays on the device and its host memory is never read again.
+    run and outputs back after it. An array that is bound as input and as output, such as a cache,
+    stays on the device, and its host memory is not read again.
 
     Args:
         path: an ``.onnx`` or ``.ort`` file with our contract in its metadata.
-        provider: ``cpu``, ``cuda``, ``tensorrt``, or ``auto``: CUDA where it works and else the
-            CPU. TensorRT falls back on CUDA, and CUDA on the CPU, for single operators.
-        threads: threads inside an operator; 1 suits a control loop, 0 leaves it to ONNX Runtime.
-            At most four for each processor, or 64.
+        provider: ``cpu``, ``cuda``, ``tensorrt``, or ``auto``: CUDA if it works, otherwise the
+            CPU. For single operators TensorRT falls back to CUDA, and CUDA to the CPU.
+        threads: threads inside an operator; 1 suits a control loop, 0 lets ONNX Runtime choose.
+            At most four per processor, or 64.
         cuda_graph: let CUDA record a run and replay it as one launch. All runs must have one shape,
             so bind once; ``Policy`` does.
 
     Raises:
         FileNotFoundError: no such file.
-        ContractError: not an ONNX file, one without our contract, or one whose graph does not take
-            or give what the contract says.
+        ContractError: not an ONNX file, a file without our contract, or a file whose graph does not
+            match its contract.
         ValueError: no provider of that name, too many threads, or ``cuda_graph`` without CUDA.
-        RuntimeError: a provider was asked for and cannot be had.
+        RuntimeError: the provider you asked for is not available.
         ImportError: ONNX Runtime is not installed.
     """
 
@@ -87,20 +80,19 @@ class OnnxEngine:
             compare(self.contract, self.session)
         except ContractError as error:
             raise ContractError(
-                f"{self.path}: the contract is not this graph's: {error}; export the file again"
+                f"{self.path}: the contract does not match the graph: {error}; "
+                "export the file again"
             ) from None
         self.cuda_graph = cuda_graph
         self._options = (provider, threads, cuda_graph)
         self.device = "cpu" if self.provider == PROVIDERS["cpu"] else "cuda"
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """All outputs in new arrays: for checks, not for control loops."""
+    def run(self, inputs: Arrays) -> dict[str, np.ndarray]:
+        """All outputs in new arrays, for checks; a control loop should use ``bind``."""
         names = [spec.name for spec in self.contract.outputs]
         return dict(zip(names, self.session.run(names, dict(inputs)), strict=True))
 
-    def bind(
-        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> Callable[[], None]:
+    def bind(self, inputs: Arrays, outputs: Arrays) -> Run:
         """See ``Engine.bind``.
 
         Raises:
@@ -113,15 +105,13 @@ class OnnxEngine:
         return self._bind_on_device(inputs, outputs)
 
     def another(self) -> "OnnxEngine":
-        """An engine for a second policy: this one, as any number of threads may run a session.
+        """An engine for a second policy: this one, since any number of threads may run a session.
 
-        A recorded CUDA graph knows one set of addresses alone, so that the file is opened again.
+        A recorded CUDA graph works on one set of addresses, so the file is then opened again.
         """
         return OnnxEngine(self.path, *self._options) if self.cuda_graph else self
 
-    def _bind_on_device(
-        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-    ) -> "RunOnDevice":
+    def _bind_on_device(self, inputs: Arrays, outputs: Arrays) -> "RunOnDevice":
         return RunOnDevice(self.session, self.device, inputs, outputs)
 
 
@@ -136,8 +126,8 @@ class RunOnDevice:
         self,
         session: Any,
         device: str,
-        inputs: Mapping[str, np.ndarray],
-        outputs: Mapping[str, np.ndarray],
+        inputs: Arrays,
+        outputs: Arrays,
     ):
         make = _onnxruntime().OrtValue.ortvalue_from_numpy
         self._session, self._binding = session, session.io_binding()
@@ -147,7 +137,7 @@ class RunOnDevice:
         read = [(twins[id(array)], array) for array in inputs.values()]
         self._uploads = [pair for pair in read if id(pair[1]) not in written]
         self._resident = [pair for pair in read if id(pair[1]) in written]
-        self._downloads = []
+        self._downloads: list[tuple[Any, np.ndarray]] = []
         for name, array in inputs.items():
             self._binding.bind_ortvalue_input(name, twins[id(array)])
         for name, array in outputs.items():
@@ -165,19 +155,17 @@ class RunOnDevice:
             np.copyto(array, twin.numpy())
 
     def pull(self) -> None:
-        """Bring home what stays on the device."""
+        """Copy what stays on the device into the caller's arrays."""
         for twin, array in self._resident:
             np.copyto(array, twin.numpy())
 
     def push(self) -> None:
-        """Send it back as it is at home now."""
+        """Copy it back from the caller's arrays."""
         for twin, array in self._resident:
             twin.update_inplace(array)
 
 
-def bind_in_place(
-    session: Any, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
-) -> Callable[[], None]:
+def bind_in_place(session: Any, inputs: Arrays, outputs: Arrays) -> Run:
     """A run in which ONNX Runtime reads and writes these very arrays, on the CPU."""
     binding = session.io_binding()
     for bind, arrays in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
@@ -227,7 +215,7 @@ def _session(path: Path, provider: str, threads: int, cuda_graph: bool) -> Any:
             reason = "its CUDA libraries could not be loaded"
     if provider != "auto":
         raise RuntimeError(
-            f"provider {provider!r} cannot be had: {reason}. Install `dt-runtime[gpu]` "
+            f"provider {provider!r} is not available: {reason}. Install `dt-runtime[gpu]` "
             "(onnxruntime-gpu) with CUDA and cuDNN on the machine, or pass provider='cpu'"
         )
     _say_fallback(reason)
@@ -235,10 +223,10 @@ def _session(path: Path, provider: str, threads: int, cuda_graph: bool) -> Any:
 
 
 def _with_fallbacks(wanted: str, offered: list[str], cuda_graph: bool) -> list[Any]:
-    """Providers in order of preference, with what is to be told them.
+    """Providers in order of preference, with their options.
 
-    Left alone, CUDA multiplies float32 in TF32, whose ten bits of mantissa are a thousand times as
-    coarse as what the export proved: fp32 shall mean fp32, and who wants less has fp16.
+    By default CUDA multiplies float32 in TF32, whose ten bits of mantissa are a thousand times
+    coarser than what the export verified. Here fp32 means fp32; use fp16 if you want less.
     """
     told: dict[str, dict[str, str]] = {PROVIDERS["cuda"]: {"use_tf32": "0"}}
     if cuda_graph and wanted == PROVIDERS["cuda"]:
@@ -264,12 +252,12 @@ def _open(path: Path, providers: list[Any], threads: int) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # its errors are raised: they need no line of their own
+    options.log_severity_level = 4  # errors are raised, so they need no line in the log
     try:
-        # Its own fallback prints what it does, and would hide which provider it was.
+        # Its own fallback prints to the console, and hides which provider failed.
         return ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime has an exception class for every status code
-        raise ContractError(f"{path} cannot be run by ONNX Runtime: {error}") from None
+        raise ContractError(f"{path}: ONNX Runtime cannot run this file: {error}") from None
 
 
 def _contract(session: Any, path: Path) -> Contract:

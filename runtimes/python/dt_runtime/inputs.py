@@ -1,7 +1,7 @@
-"""What the caller hands over, checked: plain numbers of the right shape that float32 can hold.
+"""Checks of what the caller passes: numbers of the right shape that float32 can hold.
 
-A wrong type or shape is a bug of the caller's, and a ``ValueError``. A number of the right kind
-that is NaN, infinite or beyond float32 is a fault of a sensor, and a ``NotFiniteError``.
+A wrong type or shape is a bug in the caller: a ``ValueError``. A number that is NaN, infinite or
+beyond float32 is the fault of a sensor: a ``NotFiniteError``.
 """
 
 from typing import Any

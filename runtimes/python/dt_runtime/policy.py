@@ -1,7 +1,6 @@
-"""The rollout loop's heart: raw observation and reward in, raw action out."""
+"""The policy in closed loop: raw observation and reward in, raw action out."""
 
 import warnings
-from collections.abc import Callable
 from math import hypot, isfinite
 from numbers import Real
 from pathlib import Path
@@ -12,36 +11,35 @@ import numpy as np
 from dt_runtime import inputs
 from dt_runtime.checks import MAX_FLOAT32
 from dt_runtime.contract import Contract
-from dt_runtime.engine import Engine, OnnxEngine
+from dt_runtime.engine import OnnxEngine
+from dt_runtime.graphs import GRAPHS
 from dt_runtime.inputs import NotFiniteError
 from dt_runtime.inputs import shown as _shown
-from dt_runtime.layout import MAX_ROWS
-from dt_runtime.slots import DEFAULT, Slots, fixed_slots
-from dt_runtime.window import Window
+from dt_runtime.layout import MAX_ROWS, PerRow
+from dt_runtime.protocols import DeviceRun, Engine, Run, Traits, another
 
-GRAPHS = ("policy", "step", "sequence")
 ON_FAULT = ("raise", "hold", "zero")
 MAX_FLOAT64 = float(np.finfo(np.float64).max)
-FEW = 64  # numbers that plain Python looks at faster than NumPy
+FEW = 64  # up to so many numbers, plain Python checks faster than NumPy
 IN_USE = (
-    "this Policy is in use by another call: a policy serves one thread at a time. Give every "
-    "thread its own, made by policy.clone()"
+    "this Policy is in use by another call: a policy serves one thread at a time. Give each "
+    "thread its own policy.clone()"
 )
 
 
 class OutputError(FloatingPointError):
-    """The graph put out NaN or infinity: damaged weights, or inputs far beyond its training."""
+    """The output is NaN or infinite: damaged weights, or inputs far outside the training data."""
 
 
 class _Past(NamedTuple):
-    """All that a step leaves behind, swapped as a whole: a policy is before a step or after it.
+    """Everything that a step changes, replaced as a whole: a step happens completely or not at all.
 
-    Of one row plain numbers, of many rows arrays [B], which nobody ever changes in place.
+    Plain numbers for one row; for many rows arrays [B], which are never changed in place.
     """
 
-    elapsed: int | np.ndarray  # steps taken; -1 before the first reset
-    returns_to_go: float | np.ndarray  # raw
-    timesteps: int | np.ndarray  # of the last action, as the graph was told
+    elapsed: PerRow  # steps taken; -1 before the first reset
+    returns_to_go: PerRow  # raw
+    timesteps: PerRow  # of the last action, as the graph was told
     actions: np.ndarray  # the last ones, raw: [A] or [B, A], or indices
     place: Any  # what the window or the slots need to know to go on
     draws: Any  # the state of the random numbers, where any are drawn
@@ -51,49 +49,50 @@ class _Past(NamedTuple):
 class Policy:
     """A Decision Transformer in closed loop, for one episode or many at once.
 
-    It keeps the context window, the timesteps and the returns-to-go, so that the caller hands over
-    raw observations and raw rewards and gets raw actions (Chen et al. 2021, Algorithm 1).
+    It keeps the context window, the timesteps and the returns-to-go. You pass raw observations and
+    raw rewards and get raw actions (Chen et al. 2021, Algorithm 1).
 
-    One thread at a time: a call while another one runs is refused. ``clone`` makes a policy for
-    another thread. A call that fails, or is interrupted, leaves the policy as it was before, so
-    that it may simply be made again; and actions never leave the contract's bounds, which are
-    rounded to float32, as actions are.
+    A policy serves one thread at a time: a call during another call raises ``RuntimeError``. Use
+    ``clone`` to make a policy for another thread. A call that fails or is interrupted leaves the
+    policy unchanged, so you can repeat it. Actions never leave the contract's bounds, rounded to
+    float32 as actions are.
 
     A fault is an observation or a reward that is not finite or beyond float32, or an output that is
-    not finite. What becomes of it is up to ``on_fault``:
+    not finite. ``on_fault`` decides what ``act`` does:
 
-    - ``raise``: ``ValueError`` or ``OutputError``, and nothing has moved.
-    - ``hold``: ``act`` gives the last action of the episode again, or zeros before there is one.
-    - ``zero``: ``act`` gives zeros, moved into the bounds where those exclude zero.
+    - ``raise``: it raises ``ValueError`` or ``OutputError`` and changes nothing.
+    - ``hold``: it returns the last action of the episode again, or zeros at its first step.
+    - ``zero``: it returns zeros, moved into the bounds where those exclude zero.
 
-    A discrete policy holds the last index, or gives 0. Rows are not told apart: a fault in one is a
-    fault of the call. Window, timesteps and caches stay as they were, as if there had been no call;
-    only finite rewards still come off the returns-to-go, for no later call will bring them again.
-    ``faults`` counts the calls that met a fault, in any mode, and ``last_fault`` says what the last
-    one was (None before there is one). A wrong shape or type is a bug and no fault: it raises
-    ``ValueError`` in every mode.
+    A discrete policy holds the last index, or returns 0. With many rows, a fault in one row is a
+    fault of the whole call. The window, the timesteps and the caches stay as if there had been no
+    call. Finite rewards are still subtracted from the returns-to-go, since no later call will pass
+    them again. ``faults`` counts the calls with a fault, in any mode, and ``last_fault`` describes
+    the last one (None before there is one). A wrong shape or type is a bug in the caller, not a
+    fault: it raises ``ValueError`` in every mode.
 
     Args:
-        artifact: an ONNX file of graph ``policy``, ``step`` or ``sequence``, or an engine.
+        artifact: the path of an ONNX file of graph ``policy``, ``step`` or ``sequence``, or an
+            engine.
         provider: ``cpu``, ``cuda``, ``tensorrt`` or ``auto``.
-        batch_size: how many environments are run at once.
-        slots: of a ``step`` graph: how many staggered caches, 1 to K. Every action is exactly the
-            model's on a window that ``windows`` reports: the whole episode in its first K
-            timesteps, then K - K/slots + 1 to K timesteps. ``"ring"`` is one rolling cache of K
-            timesteps, which is close but not exact. Without it, 4.
-        threads: threads inside an operator; 0 leaves it to ONNX Runtime.
-        cuda_graph: record the step once and replay it (see ``OnnxEngine``); windows are then always
-            K long, shorter ones padded.
-        temperature: of a discrete policy: None takes the likeliest action, a number above 0 draws
+        batch_size: the number of environments that you run at once.
+        slots: for a ``step`` graph, the number of staggered caches, 1 to K; 4 by default. Every
+            action is exactly the model's on the window that ``windows`` reports: the whole episode
+            in its first K timesteps, then K - ceil(K / slots) + 1 to K timesteps. ``"ring"`` is one
+            rolling cache of K timesteps, which is close but not exact.
+        threads: threads inside an operator; 0 lets ONNX Runtime choose.
+        cuda_graph: record the step once and replay it (see ``OnnxEngine``). Windows then always
+            have K timesteps, and shorter ones are padded.
+        temperature: for a discrete policy. None takes the likeliest action; a number above 0 draws
             from the softmax of the logits divided by it.
-        seed: of those draws.
+        seed: seed of those draws.
         on_fault: ``raise``, ``hold`` or ``zero``, see above.
 
     Raises:
         FileNotFoundError, ContractError, RuntimeError, ImportError: see ``OnnxEngine``.
         TypeError: the artifact is neither a path nor an engine.
-        ValueError: an option that does not exist or is out of its range, more rows than memory
-            should hold, or a graph or outputs that this class cannot run.
+        ValueError: an option is unknown or out of range, there are more rows than memory should
+            hold, or a policy cannot run this graph or its outputs.
 
     Example:
         >>> policy = Policy("hopper.onnx")
@@ -134,25 +133,29 @@ class Policy:
             raise ValueError(
                 f"seed is {_shown(seed)}, expected a whole number from 0, or None"
             ) from None
-        is_path = isinstance(artifact, str | Path)
-        if not is_path and not hasattr(artifact, "contract"):
+        self._engine: Engine
+        if isinstance(artifact, str | Path):
+            self._engine = OnnxEngine(artifact, provider, threads, cuda_graph)
+        elif hasattr(artifact, "contract"):
+            self._engine = artifact
+        else:
             raise TypeError(
                 f"artifact is {_shown(artifact)}, expected the path of an ONNX file, or an engine"
             )
-        self._engine = OnnxEngine(artifact, provider, threads, cuda_graph) if is_path else artifact
-        contract = self._engine.contract
+        contract, traits = self._engine.contract, Traits.of(self._engine)
         if contract.graph not in GRAPHS:
             raise ValueError(
-                f"the artifact's graph is {contract.graph!r}, expected one of {GRAPHS}"
+                f"the artifact's graph is {contract.graph!r}, expected one of {', '.join(GRAPHS)}"
             )
-        if contract.graph == "sequence" and "action_preds" not in {
-            s.name for s in contract.outputs
-        }:
+        graph = self._graph = GRAPHS[contract.graph]
+        self._output = graph.output(contract)
+        if self._output not in {spec.name for spec in contract.outputs}:
             raise ValueError(
-                "the artifact puts out no action_preds: export the sequence with that output"
+                f"the artifact has no output {self._output!r}: export it again with "
+                f"`--outputs {self._output}`"
             )
         if temperature is not None and contract.action.kind != "discrete":
-            raise ValueError("temperature belongs to discrete policies, and this one is continuous")
+            raise ValueError("temperature is for discrete policies, and this policy is continuous")
         made_for = contract.batch_size
         if made_for not in (None, batch_size):
             raise ValueError(
@@ -160,7 +163,7 @@ class Policy:
             )
         self.contract: Contract = contract
         self.batch_size = int(batch_size)
-        self.provider: str = getattr(self._engine, "provider", "custom")
+        self.provider = traits.provider
         self.on_fault = on_fault
         self.faults = 0
         self.last_fault: str | None = None
@@ -168,17 +171,17 @@ class Policy:
         self._discrete = contract.action.kind == "discrete"
         self._temperature = None if temperature is None else float(temperature)
         self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
-        one_shape = getattr(self._engine, "cuda_graph", False)
         self._slots = slots
-        self._memory = _memory(contract, self.batch_size, slots, one_shape)
-        self._bound: dict[int, tuple[Callable[[], None], np.ndarray]] = {}  # run and output
+        self._memory = graph.memory(contract, self.batch_size, slots, traits.cuda_graph)
+        self._bound: dict[int, tuple[Run, np.ndarray]] = {}  # by length: the run and its output
+        self._device_runs: list[DeviceRun] = []
         self._first_timestep = contract.first_timestep
         self._last_timestep = contract.first_timestep + contract.max_ep_len - 1
         self._said_clamp = False
         self._busy = False
 
         # A sequence graph is the bare network: statistics and scales are applied here.
-        bare = contract.graph == "sequence"
+        bare = not graph.raw
         state, action = contract.state, contract.action
         rows = () if self.batch_size == 1 else (self.batch_size,)
         self._shape = (*rows, *state.shape)  # of an observation
@@ -208,8 +211,8 @@ class Policy:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(
-            "a Policy cannot be copied or pickled, for it holds a session and the memory that it "
-            "runs on: use policy.clone(), or open the artifact again"
+            "a Policy cannot be copied or pickled, because it holds a session and the memory that "
+            "the session uses: call policy.clone(), or open the artifact again"
         )
 
     @property
@@ -222,8 +225,8 @@ class Policy:
     def windows(self) -> np.ndarray:
         """First and last timestep that each row's last action was conditioned on, [batch_size, 2].
 
-        Eager PyTorch on that very window gives that very action, save in the mode ``ring``. Both
-        are -1 before the first action.
+        Eager PyTorch gives the same action on this window, except in ``ring`` mode. Both are -1
+        before the first action.
         """
         elapsed = np.reshape(self._past.elapsed, self.batch_size)
         last = np.where(elapsed > 0, self._first_timestep + elapsed - 1, -1)
@@ -232,7 +235,7 @@ class Policy:
 
     @property
     def returns_to_go(self) -> np.ndarray:
-        """What is still asked of each row, raw, [batch_size]."""
+        """The raw return-to-go of each row, [batch_size]."""
         return np.array(self._past.returns_to_go, np.float64).reshape(self.batch_size)
 
     def reset(
@@ -243,17 +246,17 @@ class Policy:
         """Begin new episodes.
 
         Args:
-            target_return: the raw return to ask for: one number, or one for each row that is
-                reset. Without it, the contract's first target. A policy that is not conditioned
-                on returns needs none.
-            rows: indices or a boolean mask of the rows to reset; all of them without it.
+            target_return: the raw return to ask for: one number, or one for each row that you
+                reset. The default is the contract's first target. A policy that is not
+                conditioned on returns needs none.
+            rows: indices or a boolean mask of the rows to reset; all rows by default.
 
         Raises:
-            ValueError: no target is given and the contract has none, it is not finite or beyond
-                float32, or the rows do not exist.
+            ValueError: you give no target and the contract has none, the target is not finite or
+                beyond float32, or the rows do not exist.
             RuntimeError: another call is running.
 
-        After an error the policy is as it was before the call.
+        After an error the policy is unchanged.
         """
         if self._busy:
             raise RuntimeError(IN_USE)
@@ -279,7 +282,7 @@ class Policy:
                 elapsed, returns_to_go, started = 0, targets.item(), True
             else:
                 return
-            # Where nothing goes on, memory is filled from its start: equal episodes, equal bits.
+            # If no row goes on, start at the first place: then equal episodes give equal bits.
             place = self._memory.first_place if len(index) == self.batch_size else past.place
             self._past = past._replace(
                 elapsed=elapsed, returns_to_go=returns_to_go, place=place, started=started
@@ -299,11 +302,11 @@ class Policy:
         Args:
             observation: raw, of the contract's state shape, with a leading axis of ``batch_size``.
                 With a batch size of 1 you may leave that axis out.
-            reward: raw reward of the previous action, one number a row. Rows at the first step of
-                an episode ignore it; pass 0.0 to keep the return-to-go where it is.
-            applied_action: what was really done instead of the previous action, where something
-                between policy and motors changed it; the next window then tells the truth. A call
-                that fails or meets a fault forgets it.
+            reward: raw reward of the previous action, one number per row. Rows at the first step
+                of an episode ignore it. Pass 0.0 to leave the return-to-go unchanged.
+            applied_action: the action that was actually applied, if something between the policy
+                and the motors changed the previous one. It replaces that action in the window. A
+                call that fails or meets a fault discards it.
 
         Returns:
             A new array, raw and bounded: ``[batch_size, A]``, or ``[A]`` for an observation
@@ -311,18 +314,18 @@ class Policy:
 
         Raises:
             RuntimeError: ``reset`` was not called, or another call is running.
-            ValueError: a wrong shape or type, a reward that is missing, or, where faults raise, a
-                number that is not finite or beyond float32.
-            OutputError: NaN or infinity came out of the graph, where faults raise.
+            ValueError: a shape or type is wrong, the reward is missing, or, with
+                ``on_fault="raise"``, a number is not finite or beyond float32.
+            OutputError: the output is NaN or infinite, with ``on_fault="raise"``.
 
-        Errors of the engine pass through. After an error the policy is as it was before the call.
+        Errors of the engine pass through. After any error the policy is unchanged.
         """
         if self._busy:
             raise RuntimeError(IN_USE)
         try:
             self._busy = True
-            # Python looks for signals after calls: so the step is committed when none is left, or
-            # Ctrl-C could raise here although the policy has moved.
+            # Python raises KeyboardInterrupt between calls, so the commit comes after the last
+            # one. Otherwise Ctrl-C could raise here although the policy has moved on.
             past = self._step(observation, reward, applied_action)
             action = past.actions.copy()  # the caller's own
             if type(observation) is not np.ndarray or observation.ndim != self._axes:
@@ -343,9 +346,9 @@ class Policy:
             self._busy = False
 
     def clone(self) -> "Policy":
-        """An independent policy in the same state, which may go on in another thread.
+        """An independent policy in the same state, for example for another thread.
 
-        It shares the session and has its own memory; with ``cuda_graph`` the file is opened again.
+        It shares the session and has its own memory; with ``cuda_graph`` it opens the file again.
         It counts its own faults, and draws the same random numbers from here on.
 
         Raises:
@@ -355,17 +358,15 @@ class Policy:
             raise RuntimeError(IN_USE)
         try:
             self._busy = True
-            another = getattr(self._engine, "another", None)
             twin = Policy(
-                self._engine if another is None else another(),
+                another(self._engine),
                 batch_size=self.batch_size,
                 slots=self._slots,
                 temperature=self._temperature,
                 on_fault=self.on_fault,
             )
-            for run, _ in self._bound.values():
-                if hasattr(run, "pull"):
-                    run.pull()
+            for run in self._device_runs:
+                run.pull()
             twin._memory.copy_from(self._memory)
             twin._past, twin._said_clamp = self._past, self._said_clamp
             return twin
@@ -378,7 +379,7 @@ class Policy:
         reward: float | np.ndarray | None,
         applied_action: np.ndarray | None,
     ) -> _Past:
-        """The past after a step, not committed yet: nothing has moved before ``act`` keeps it."""
+        """The past after a step. Nothing changes until ``act`` commits it."""
         past, memory = self._past, self._memory
         states = self._states(observation)
         if not past.started:
@@ -420,7 +421,7 @@ class Policy:
         return _Past(taken, returns_to_go, timesteps, actions, place, draws, True)
 
     def _bounded(self, output: np.ndarray) -> np.ndarray:
-        """A new array of raw actions within the bounds."""
+        """Raw actions within the bounds, in a new array."""
         if self._action_scale is not None:
             with np.errstate(over="ignore"):
                 output = output * self._action_scale + self._action_offset
@@ -432,7 +433,7 @@ class Policy:
         return output if self._high is None else np.minimum(output, self._high)
 
     def _choose(self, logits: np.ndarray, draws: Any) -> tuple[np.ndarray, Any]:
-        """The likeliest index, or a drawn one and the state of the random numbers after it."""
+        """The likeliest index, or a drawn one and the state of the generator after the draw."""
         self._check_output(logits)
         if self._temperature is None:
             return logits.argmax(axis=-1), None
@@ -440,7 +441,7 @@ class Policy:
         # The maximum of logits plus Gumbel noise is a draw from their softmax.
         noise = self._rng.gumbel(size=logits.shape)
         logits = logits.astype(np.float64)
-        logits -= logits.max(axis=-1, keepdims=True)  # the likeliest stays finite, however cold
+        logits -= logits.max(axis=-1, keepdims=True)  # the largest stays finite at any temperature
         with np.errstate(over="ignore"):
             index = (logits / self._temperature + noise).argmax(axis=-1)
         return index, self._rng.bit_generator.state
@@ -459,20 +460,20 @@ class Policy:
         where = np.argwhere(~np.isfinite(output))[0].tolist()
         name = "logits" if self._discrete else "action"
         raise OutputError(
-            f"the graph put out {output[tuple(where)]} for {name}{where}: compare the observation "
-            "of this step with those that the model was trained on; if it is a usual one, the "
-            "weights may be damaged (`dt-export validate FILE --model MODEL`)"
+            f"the output {name}{where} is {output[tuple(where)]}: compare this observation with "
+            "the training data; if it looks normal, the weights may be damaged "
+            "(check with `dt-export validate FILE --model MODEL`)"
         )
 
     def _substitute(
         self, reward: float | np.ndarray | None, applied_action: np.ndarray | None
     ) -> tuple[_Past, np.ndarray]:
-        """The past and the action after a fault; rewards are taken off all the same."""
+        """The past and the action after a fault; finite rewards are still subtracted."""
         past = self._past
         if not past.started:
             raise self._not_started()
         if applied_action is not None:
-            self._applied(applied_action)  # a bug is a bug, though it is not used
+            self._applied(applied_action)  # not used, but a wrong shape is still a bug
         rewards = self._rewards(past, reward)
         left = past.returns_to_go - np.where(np.isfinite(rewards), rewards, 0.0)
         left = np.where(np.abs(left) <= self._limit, left, past.returns_to_go)
@@ -498,34 +499,29 @@ class Policy:
 
     def _not_started(self) -> RuntimeError:
         rows = np.flatnonzero(np.less(self._past.elapsed, 0)).tolist()
-        return RuntimeError(f"act before reset: call reset() first (rows {rows})")
+        return RuntimeError(f"act() was called before reset(): call reset() first (rows {rows})")
 
     def _empty_caches(self, rows: np.ndarray) -> None:
         """Clear the caches of rows at the first step of an episode, wherever they live."""
-        runs = [run for run, _ in self._bound.values() if hasattr(run, "pull")]
         if len(rows) < self.batch_size:
-            for run in runs:
+            for run in self._device_runs:
                 run.pull()
         self._memory.empty(rows)
-        for run in runs:
+        for run in self._device_runs:
             run.push()
 
-    def _bind(self, length: int) -> tuple[Callable[[], None], np.ndarray]:
-        """A run on the memory's own arrays at this length, and what it fills; made once a length.
+    def _bind(self, length: int) -> tuple[Run, np.ndarray]:
+        """The run at this length on the memory's own arrays, and its output.
 
-        What it fills is [B, A], or [A] of one row.
+        The output is [B, A], or [A] for one row. Called once for each length.
         """
-        size = self.contract.action.size
-        if self.contract.graph != "sequence":
-            name = "logits" if self._discrete else "action"
-            output = np.zeros((self.batch_size, size), np.float32)
-            last = output
-        else:
-            name = "action_preds"
-            output = np.zeros((self.batch_size, length, size), np.float32)
-            last = output[:, -1]
-        outputs = {name: output, **self._memory.caches()}
+        size, every = self.contract.action.size, self._graph.every_timestep
+        output = np.zeros((self.batch_size, *((length,) if every else ()), size), np.float32)
+        last = output[:, -1] if every else output
+        outputs = {self._output: output, **self._memory.caches()}
         run = self._engine.bind(self._memory.view(length), outputs)
+        if isinstance(run, DeviceRun):
+            self._device_runs.append(run)
         self._bound[length] = bound = run, last[0] if self.batch_size == 1 else last
         return bound
 
@@ -564,7 +560,7 @@ class Policy:
         return action[None] if np.ndim(observation) > self._axes else action
 
     def _applied(self, action: np.ndarray) -> np.ndarray:
-        """What was really done: [A] or [B, A], or indices.
+        """The action that was actually applied: [A] or [B, A], or indices.
 
         Raises:
             ValueError: it is no action.
@@ -578,10 +574,10 @@ class Policy:
         try:
             return inputs.floats("applied_action", action, shape)
         except NotFiniteError as error:
-            raise ValueError(str(error)) from None  # a bug: no sensor told this
+            raise ValueError(str(error)) from None  # a bug in the caller: no sensor reports actions
 
-    def _returns_after(self, past: _Past, reward: float | np.ndarray | None) -> float | np.ndarray:
-        """What is left to ask for when rewards were taken off, in rows that are in mid-episode.
+    def _returns_after(self, past: _Past, reward: float | np.ndarray | None) -> PerRow:
+        """The return-to-go after the rewards, which rows at the first step of an episode ignore.
 
         Raises:
             NotFiniteError: a reward is not finite, or what is left is beyond float32.
@@ -615,21 +611,21 @@ class Policy:
             )
         return left
 
-    def _rewards(self, past: _Past, reward: float | np.ndarray | None) -> float | np.ndarray:
+    def _rewards(self, past: _Past, reward: float | np.ndarray | None) -> PerRow:
         """Rewards of rows in mid-episode, zero elsewhere; one number for one row."""
         running = np.greater(past.elapsed, 0)
         if reward is None:
             if np.any(running):
                 raise ValueError(
-                    "reward is missing: after an episode's first step pass the raw reward of the "
-                    "last action, or 0.0 to keep the return-to-go where it is"
+                    "reward is missing: after the first step of an episode, pass the raw reward "
+                    "of the last action, or 0.0 to leave the return-to-go unchanged"
                 )
             return 0.0 if self.batch_size == 1 else np.zeros(self.batch_size)
         rewards = np.where(running, inputs.doubles("reward", reward, self.batch_size), 0.0)
         return rewards.item() if self.batch_size == 1 else rewards
 
-    def _latest(self, timesteps: int | np.ndarray) -> int | np.ndarray:
-        """Timesteps that are at most the last one; that they had to be is said once."""
+    def _latest(self, timesteps: PerRow) -> PerRow:
+        """Timesteps clamped to the last one; warns once."""
         if not self._said_clamp:
             self._said_clamp = True
             warnings.warn(
@@ -641,20 +637,6 @@ class Policy:
         if self.batch_size == 1:
             return self._last_timestep
         return np.minimum(timesteps, self._last_timestep)
-
-
-def _memory(
-    contract: Contract, rows: int, slots: int | str | None, one_shape: bool
-) -> Window | Slots:
-    if contract.graph == "step":
-        default = fixed_slots(contract) or min(DEFAULT, contract.context_length)
-        return Slots(contract, rows, default if slots is None else slots)
-    if slots is not None:
-        raise ValueError(
-            f"slots is {slots!r}, but the artifact's graph is {contract.graph!r}: only a step "
-            "graph has caches (`dt-export onnx --graph step`)"
-        )
-    return Window(contract, rows, padded=one_shape)
 
 
 def _is_temperature(value: Any) -> bool:

@@ -1,17 +1,18 @@
-"""JSON into frozen dataclasses, strictly: their type hints are the schema.
+"""Strict conversion of JSON to frozen dataclasses, whose type hints are the schema.
 
-An ``int`` is no bool and no 1.0, a ``float`` is any finite number, a tuple is made of a list, and
-None is taken only where the hint says so; strings hold no control characters. Whatever deviates is
-one ``SchemaError`` that names the field by its path, such as ``state.mean[3]``.
+An ``int`` is neither a bool nor 1.0, a ``float`` is any finite number, a tuple comes from a list,
+and None is accepted only where the hint allows it. Strings hold no control characters. Anything
+else raises a ``SchemaError`` that names the field by its path, such as ``state.mean[3]``.
 """
 
 import json
 import math
 import re
 import types
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 MAX_TEXT = 16 * 2**20  # characters of a document
 MAX_DEPTH = 16  # of what a dict may hold
@@ -23,8 +24,11 @@ _UNSEEN = re.compile(
 )
 
 
+Built = TypeVar("Built")
+
+
 class SchemaError(ValueError):
-    """The text or a field of it is not what the schema says."""
+    """The text, or a field of it, does not fit the schema."""
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -46,14 +50,14 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
-def build(cls: type, document: dict[str, Any], path: str = "") -> Any:
+def build(cls: type[Built], document: dict[str, Any], path: str = "") -> Built:
     """An instance of a dataclass; fields of the document that it does not know are ignored.
 
     Raises:
         SchemaError: a field without a default is missing, or one is not what its hint says.
     """
     hints, given = _hints(cls), {}
-    for each in fields(cls):
+    for each in fields(cls):  # type: ignore[arg-type]  # a dataclass
         name = f"{path}.{each.name}" if path else each.name
         if each.name in document:
             given[each.name] = _value(hints[each.name], document[each.name], name)
@@ -62,7 +66,7 @@ def build(cls: type, document: dict[str, Any], path: str = "") -> Any:
     return cls(**given)
 
 
-_hints = cache(get_type_hints)
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 def _value(hint: Any, value: Any, path: str) -> Any:
@@ -79,7 +83,7 @@ def _value(hint: Any, value: Any, path: str) -> Any:
             raise _unexpected(path, value, "an object")
         _check_inner(value, path, MAX_DEPTH)
         return value
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         if not isinstance(value, dict):
             raise _unexpected(path, value, "an object")
         return build(hint, value, path)

@@ -48,10 +48,10 @@ class Slots:
     def __init__(self, contract: Contract, rows: int, slots: int | str):
         context = contract.context_length
         self.schedule = schedule = Schedule.of(context, slots)
-        count = schedule.slots
+        self._ring, count = schedule.ring, schedule.slots
         fixed = fixed_slots(contract)
         if fixed not in (None, count):
-            raise ValueError(f"slots is {slots!r}, but the file was made for {fixed} slots")
+            raise ValueError(f"slots is {slots!r}, and the file was made for {fixed} slots")
         self.rows, self.slots, self.context_length = rows, count, context
         sizes = {"batch": rows, "slots": count}
         self.arrays: dict[str, np.ndarray] = layout.arrays(contract, rows, sizes)
@@ -93,7 +93,7 @@ class Slots:
         # The same for a single row as plain numbers and ready-made views, which is much faster.
         self._answered = -1  # the slot that the arrays hold; -1 while they may be half filled
         self._answer_at: list[int] = self._answers.tolist()
-        self._any_begins: list[bool] = self._begins.any(1).tolist()
+        self._any_begins = [bool(turn.begins) for turn in turns]
         self._answer_rows = [
             (self._last_bias[0, slot], self._bias[0, slot, -1]) for slot in range(count)
         ]
@@ -171,7 +171,7 @@ class Slots:
             bias[began] = HIDDEN
             bias[*began, :, at : at + per_step] = self._strips[0][1][1]
             bias[*began, 1:, at] = HIDDEN
-        if self.schedule.ring:  # the oldest action was taken before the oldest timestep
+        if self._ring:  # the oldest action was taken before the oldest timestep
             oldest = (at + per_step) % self.positions
             bias[:, :, 1 if oldest == at else 0 :, oldest] = HIDDEN  # a token always sees itself
         self._show_answer(turns)
@@ -261,7 +261,8 @@ class Slots:
 
     def lengths(self, taken: np.ndarray) -> np.ndarray:
         """Timesteps in the windows of the last actions, after so many steps were taken, [B]."""
-        return self._lengths[self._all_turns(np.maximum(taken - 1, 0))]
+        lengths: np.ndarray = self._lengths[self._all_turns(np.maximum(taken - 1, 0))]
+        return lengths
 
     def copy_from(self, other: "Slots") -> None:
         """Take over the past of slots of the same shape: their caches and attention biases."""

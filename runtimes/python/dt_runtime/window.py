@@ -6,19 +6,20 @@ import numpy as np
 
 from dt_runtime import layout
 from dt_runtime.contract import Contract
+from dt_runtime.layout import PerRow
 
 
 class Window:
     """Rows of at most K timesteps, newest last.
 
-    A single row is handed out at its own length, so early steps cost less, unless ``padded``; many
-    rows share one array of length K in which shorter ones are padded on the left and masked. Both
-    are exact.
+    A single row is handed out at its own length, so that early steps cost less, unless it is
+    ``padded``. Many rows share arrays of length K, in which shorter rows are padded on the left and
+    masked. Both are exact.
 
-    The past is a ring, apart from the arrays that a graph reads, and ``stage`` fills those from it.
-    It changes nothing that another try would read: the column that it writes in the ring belongs to
-    a timestep that no window reaches any more. What the caller keeps of it is the place of the
-    newest timestep, an index.
+    The past is kept in a ring, and ``stage`` copies from there into the arrays that a graph reads.
+    ``stage`` commits nothing: the column that it writes in the ring belongs to a timestep that no
+    window reaches any more. You commit by keeping the place that it returns, the index of the
+    newest timestep.
 
     Shapes: B rows, windows of K timesteps.
     """
@@ -27,7 +28,7 @@ class Window:
 
     def __init__(self, contract: Contract, rows: int, padded: bool = False):
         self.rows, self.context_length = rows, contract.context_length
-        # A file of fixed shape gets windows of K alone, and so does an engine that wants one shape.
+        # A file of fixed shape, or an engine that wants one shape, always gets windows of K.
         self.padded = rows > 1 or padded or isinstance(contract.inputs[0].shape[1], int)
         sizes = {"batch": rows, "sequence": self.context_length}
         # Every input is [B, K, ...].
@@ -36,7 +37,7 @@ class Window:
         self._mask[:] = 1
         self._columns = np.arange(self.context_length)
 
-        # Every timestep stands in its ring twice, K columns apart: so any last K are one slice.
+        # The ring holds every timestep twice, K columns apart, so that any window is one slice.
         self._rings: dict[str, np.ndarray] = {
             name: np.zeros((rows, 2 * self.context_length, *array.shape[2:]), array.dtype)
             for name, array in self.arrays.items()
@@ -56,17 +57,18 @@ class Window:
         self,
         place: int,
         states: np.ndarray,
-        returns_to_go: float | np.ndarray,
-        timesteps: int | np.ndarray,
-        elapsed: int | np.ndarray,
+        returns_to_go: PerRow,
+        timesteps: PerRow,
+        elapsed: PerRow,
         last_actions: np.ndarray,
-        last_timesteps: int | np.ndarray,
+        last_timesteps: PerRow,
     ) -> int:
-        """Fill the arrays with the windows that end in a new timestep; its place.
+        """Fill the arrays with the windows that end in a new timestep, and return its place.
 
-        Its action, not known yet, is zero and never read. ``elapsed`` counts the steps of the
-        episode before it, and ``last_actions`` ([B, A], or [B] indices) belong to the one before.
-        Of a single row all but the states are plain numbers or [A].
+        The new timestep's action is not known yet: it is zero and never read. ``elapsed`` counts
+        the steps of the episode before this one; ``last_actions`` ([B, A], or [B] indices) belong
+        to the step before. For a single row, the actions are [A] and all other arguments but the
+        states are plain numbers.
         """
         context = self.context_length
         new = (place + 1) % context
@@ -95,8 +97,8 @@ class Window:
             self._pad(elapsed)
         return new
 
-    def _pad(self, elapsed: int | np.ndarray) -> None:
-        """Hide the columns before the episodes of rows shorter than K."""
+    def _pad(self, elapsed: PerRow) -> None:
+        """Hide the columns before the first timestep of every row's episode."""
         shortest = elapsed if self.rows == 1 else elapsed.min()
         if shortest >= self.context_length - 1:
             self._mask.fill(1)
@@ -107,13 +109,17 @@ class Window:
             array[hidden] = 0
         self._mask[:] = ~hidden
 
-    def length(self, elapsed: int | np.ndarray) -> int:
-        """The number of timesteps to hand out once so many were taken."""
-        return self.context_length if self.padded else min(elapsed, self.context_length)
+    def length(self, taken: PerRow) -> int:
+        """Timesteps to hand out after so many were taken: one row of them, unless ``padded``."""
+        if self.padded:
+            return self.context_length
+        steps: int = taken
+        return min(steps, self.context_length)
 
-    def lengths(self, elapsed: np.ndarray) -> np.ndarray:
-        """Timesteps in the windows that answered last, once so many were taken, [B]."""
-        return np.minimum(elapsed, self.context_length)
+    def lengths(self, taken: np.ndarray) -> np.ndarray:
+        """Timesteps in the windows of the last actions, after so many steps were taken, [B]."""
+        lengths: np.ndarray = np.minimum(taken, self.context_length)
+        return lengths
 
     def copy_from(self, other: "Window") -> None:
         """Take over the past of a window of the same shape."""
@@ -121,11 +127,11 @@ class Window:
             np.copyto(ring, other._rings[name])
 
     def caches(self) -> dict[str, np.ndarray]:
-        """Outputs that are inputs of the next step: none."""
+        """A window has no caches."""
         return {}
 
     def empty(self, rows: np.ndarray) -> None:
-        """Clear the caches of some rows: there are none."""
+        """Do nothing: a window has no caches."""
 
     def view(self, length: int) -> dict[str, np.ndarray]:
         """The newest ``length`` timesteps, without a copy: contiguous for one row or length K."""
