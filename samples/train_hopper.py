@@ -1,7 +1,7 @@
 """Make the bundled Hopper-v5 Decision Transformer from a simulator and two CPU cores.
 
     pip install "dt-export[gym]" transformers matplotlib
-    python samples/train_hopper.py --plot docs/hopper_returns.svg
+    python samples/train_hopper.py --plot hopper_returns.svg
 
 Nothing is downloaded. The program
 
@@ -51,7 +51,7 @@ HORIZON = 1000  # steps in a full episode
 CONTEXT = 20  # steps the transformer sees
 SCALE = 1000.0  # return-to-go is fed in thousands
 PACKAGES = ("torch", "transformers", "gymnasium", "mujoco")
-BUNDLED = Path(__file__).resolve().parents[1] / "dt_export" / "bundled" / "hopper"
+BUNDLED = Path(__file__).resolve().parents[1] / "dt_export" / "checkpoints" / "bundled" / "hopper"
 Arrays = dict[str, np.ndarray]
 console = Console()
 
