@@ -11,8 +11,8 @@ from dt_runtime import OnnxEngine
 from dt_runtime.golden import Golden, GoldenError, Model, replay
 
 from dt_export.checkpoints import load
-from dt_export.evaluation.golden import record
 from dt_export.exporting import export
+from dt_export.validation.golden import record
 
 PAGE = Path(__file__).parents[2] / "docs" / "golden.md"
 TEXT = json.dumps(

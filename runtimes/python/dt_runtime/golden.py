@@ -263,8 +263,8 @@ def replay(
             mismatch = Mismatch(index, 0, "output", due, (), str(error))
             return Replay(acts, np.inf, allowed, mismatches + 1, first or mismatch)
         compared = _compare(golden, act.expected, policy, actions, allowed)
-        for row, (error, difference) in enumerate(compared):
-            worst = max(worst, error)
+        for row, (distance, difference) in enumerate(compared):
+            worst = max(worst, distance)
             if difference is not None:
                 mismatches += 1
                 first = first or Mismatch(index, row, *difference)

@@ -95,8 +95,8 @@ def vector_rollout(
             return [finished[index] for index in range(episodes)]
         for number in np.flatnonzero(ended):
             index = rows[number].index + count
-            seeded = mode == DISABLED and seed is not None
-            rows[number] = _Row(index, seed + index if seeded else None, float(asked[number]))
+            own_seed = None if seed is None or mode != DISABLED else seed + index
+            rows[number] = _Row(index, own_seed, float(asked[number]))
         if mode == DISABLED and ended.any():
             seeds = [row.seed if over else None for row, over in zip(rows, ended, strict=True)]
             observations, _ = env.reset(seed=seeds, options={"reset_mask": ended.copy()})

@@ -15,10 +15,10 @@ from oracles import atari, corl, d3rlpy_numpy, kzl, min_dt, online_dt
 
 from dt_export.checkpoints import load
 from dt_export.errors import CheckError, UsageError
-from dt_export.evaluation.golden import record, replay
 from dt_export.exporting import export
 from dt_export.facts import Overrides
 from dt_export.files.ours import is_report
+from dt_export.validation.golden import record, replay
 
 CONTEXT = 6
 GRAPHS = ("policy", "step", "sequence")
