@@ -203,12 +203,10 @@ class _Eager:
 
     def answer(self, row: _Row, length: int) -> np.ndarray:
         """The action, or the logits, on the last ``length`` timesteps of a row."""
-        discrete, action = self.head == "logits", self.raw.action
-        unknown = np.zeros((), np.int64) if discrete else np.zeros(action.size, np.float32)
         last = self.raw.first_timestep + len(row.states)
         inputs = {
             "states": np.stack(row.states[-length:]),
-            "actions": np.stack([*row.actions, unknown][-length:]),
+            "actions": np.stack([*row.actions, _no_action(self.raw)][-length:]),
             "returns_to_go": np.array(row.returns_to_go[-length:], np.float32)[:, None],
             "timesteps": np.arange(last - length, last),
             "attention_mask": np.ones(length, np.int64),
@@ -232,12 +230,15 @@ def _act(
     applied: Numbers | None,
 ) -> Act:
     """A step of every row: new observations, and what has to come of them."""
-    observations, frames, outputs, windows = [], [], [], []
+    observations: list[tuple[float, ...]] = []
+    frames: list[int] = []
+    outputs: list[np.ndarray] = []
+    windows: list[tuple[int, int]] = []
     for row in rows:
         length = schedule.turn(len(row.states)).length
         row.states.append(np.empty(0))
         for _ in range(TRIES):
-            row.states[-1], frame = eager.draw()
+            row.states[-1], index = eager.draw()
             output = eager.answer(row, length)
             if _is_clear(contract, output):
                 break
@@ -249,9 +250,10 @@ def _act(
         last = contract.first_timestep + len(row.states) - 1
         windows.append((last - length + 1, last))
         observations.append(tuple(row.states[-1].ravel().tolist()))
-        frames.append(frame)
+        if index is not None:
+            frames.append(index)
         outputs.append(output)
-        row.actions.append(output.argmax() if eager.head == "logits" else output)
+        row.actions.append(np.asarray(output.argmax()) if eager.head == "logits" else output)
     expected = Expected(
         actions=_numbers([row.actions[-1] for row in rows]),
         logits=_numbers(outputs) if eager.head == "logits" else None,
@@ -275,19 +277,29 @@ def _apply(
     another = step % APPLIED_EVERY == APPLIED_EVERY - 1
     if step == 0 or not (another or contract.precision != "fp32"):
         return None
-    applied = []
+    applied: list[np.ndarray] = []
     for row in rows:
-        if contract.action.kind == "discrete":
-            last = row.actions[-1] if row.actions else np.int64(0)
-            done = rng.integers(contract.action.size) if another else last
-        else:
-            size = contract.action.size
-            last = row.actions[-1] if row.actions else np.zeros(size, np.float32)
-            done = (last * rng.uniform(0.5, 1.0, size)).astype(np.float32) if another else last
+        done = row.actions[-1] if row.actions else _no_action(contract)
+        if another:
+            done = _another(contract, done, rng)
         applied.append(done)
         if row.actions:  # a row at its first step has no last action
             row.actions[-1] = done
     return _numbers(applied)
+
+
+def _no_action(contract: Contract) -> np.ndarray:
+    """Zeros, or the index 0."""
+    discrete, size = contract.action.kind == "discrete", contract.action.size
+    return np.zeros((), np.int64) if discrete else np.zeros(size, np.float32)
+
+
+def _another(contract: Contract, action: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Something else than the action: weaker motors, or any index."""
+    size = contract.action.size
+    if contract.action.kind == "discrete":
+        return np.asarray(rng.integers(size))
+    return (action * rng.uniform(0.5, 1.0, size)).astype(np.float32)
 
 
 def _is_clear(contract: Contract, output: np.ndarray) -> bool:

@@ -19,8 +19,8 @@ from dt_export.checkpoints import load
 from dt_export.errors import UsageError
 from dt_export.exporting import export
 from dt_export.facts import Overrides
-from dt_export.graphs import output_names
-from dt_export.targets.artifact import contract_of
+from dt_export.graphs import graph_named
+from dt_export.targets.contract import contract_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 GRAPHS = ("policy", "step", "sequence")
@@ -98,11 +98,11 @@ def test_contracts_of_every_dialect(name, tmp_path):
     seen = 0
     for graph in GRAPHS:
         try:
-            outputs = output_names(checkpoint.model.config, graph)
+            outputs = graph_named(graph).output_names(checkpoint.model.config)
         except UsageError:  # atari has no step
             continue
         for sizes in ({}, {"batch": 1}):
-            contract = contract_of(checkpoint, graph, outputs, {}, "fp32", sizes)
+            contract = contract_of(checkpoint, graph_named(graph), outputs, {}, "fp32", sizes)
             assert complaints(json.loads(contract.to_json())) == []
             seen += 1
     assert seen >= 4

@@ -163,13 +163,15 @@ def contract_schema() -> JsonSchema:
 
 def _object(cls: type) -> JsonSchema:
     """A dataclass: its fields that have no default are required; others may be there as well."""
-    hints, required, properties = get_type_hints(cls), [], {}
+    hints = get_type_hints(cls)
+    required: list[str] = []
+    properties: dict[str, JsonSchema] = {}
     for each in fields(cls):
         needed = each.default is MISSING and each.default_factory is MISSING
         if needed or (cls, each.name) == (Contract, "format"):
             required.append(each.name)
-        schema = _of(hints[each.name], LIMITS[cls].get(each.name, {}))
-        properties[each.name] = {"description": MEANINGS[cls][each.name], **schema}
+        allowed = _of(hints[each.name], LIMITS[cls].get(each.name, {}))
+        properties[each.name] = {"description": MEANINGS[cls][each.name], **allowed}
     schema: JsonSchema = {"type": "object", "required": required, "properties": properties}
     if cls is StateSpec:
         schema["anyOf"] = _both_or_neither("mean", "std")
@@ -191,7 +193,7 @@ def _of(hint: Any, limits: JsonSchema) -> JsonSchema:
         return {"type": "array", **limits, "items": items}
     if origin is dict:
         return {"type": "object"}
-    if is_dataclass(hint):
+    if isinstance(hint, type) and is_dataclass(hint):
         return {"$ref": f"#/$defs/{hint.__name__}"}
     plain = PLAIN_TEXT if hint is str and not limits else {}
     return {"type": NAMES[hint], **plain, **limits}

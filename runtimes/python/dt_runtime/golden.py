@@ -18,7 +18,7 @@ import numpy as np
 
 from dt_runtime import schema
 from dt_runtime.contract import Contract
-from dt_runtime.engine import Engine
+from dt_runtime.engine import Engine, OnnxEngine
 from dt_runtime.layout import MAX_ROWS
 from dt_runtime.policy import OutputError, Policy
 
@@ -236,11 +236,12 @@ def replay(
     if not isinstance(golden, Golden):
         golden = Golden.read(Path(golden))
     options = golden.options
+    if isinstance(policy, str | Path):
+        policy = OnnxEngine(policy, provider)
+    rows = policy.batch_size if isinstance(policy, Policy) else options.batch_size
+    _check_model(golden, policy.contract, rows, ignore_precision=tolerance is not None)
     if not isinstance(policy, Policy):
-        policy = Policy(
-            policy, batch_size=options.batch_size, slots=options.slots, provider=provider
-        )
-    _check_model(golden, policy, ignore_precision=tolerance is not None)
+        policy = Policy(policy, batch_size=options.batch_size, slots=options.slots)
     allowed = golden.tolerance if tolerance is None else tolerance
     frames = _decoded(golden)
     acts, mismatches, worst = 0, 0, 0.0
@@ -262,8 +263,8 @@ def replay(
             mismatch = Mismatch(index, 0, "output", due, (), str(error))
             return Replay(acts, np.inf, allowed, mismatches + 1, first or mismatch)
         compared = _compare(golden, act.expected, policy, actions, allowed)
-        for row, (error, difference) in enumerate(compared):
-            worst = max(worst, error)
+        for row, (distance, difference) in enumerate(compared):
+            worst = max(worst, distance)
             if difference is not None:
                 mismatches += 1
                 first = first or Mismatch(index, row, *difference)
@@ -301,14 +302,14 @@ def _compare(
     return results
 
 
-def _check_model(golden: Golden, policy: Policy, ignore_precision: bool) -> None:
-    """Whether the episode was recorded for what this policy runs.
+def _check_model(golden: Golden, contract: Contract, rows: int, ignore_precision: bool) -> None:
+    """Whether the episode was recorded for this contract and so many rows.
 
     Raises:
         OtherModelError: it was not; the message names the first field that differs.
     """
-    recorded, seen = asdict(golden.model), asdict(Model.of(policy.contract))
-    recorded["batch_size"], seen["batch_size"] = golden.options.batch_size, policy.batch_size
+    recorded, seen = asdict(golden.model), asdict(Model.of(contract))
+    recorded["batch_size"], seen["batch_size"] = golden.options.batch_size, rows
     for name, value in recorded.items():
         if name == "precision" and ignore_precision:
             continue

@@ -95,7 +95,7 @@ def vector_rollout(
             return [finished[index] for index in range(episodes)]
         for number in np.flatnonzero(ended):
             index = rows[number].index + count
-            own_seed = None if mode != DISABLED or seed is None else seed + index
+            own_seed = None if seed is None or mode != DISABLED else seed + index
             rows[number] = _Row(index, own_seed, float(asked[number]))
         if mode == DISABLED and ended.any():
             seeds = [row.seed if over else None for row, over in zip(rows, ended, strict=True)]
