@@ -19,7 +19,7 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
-DIALECTS_PAGE = "docs/dialects.md"
+DIALECTS_PAGE, ARCHITECTURE_PAGE = "docs/dialects.md", "docs/architecture.md"
 BLOCK = re.compile(
     r"(?P<why><!-- not run: [^\n]+ -->\n)?^(?P<indent> *)```(?P<language>\w*)[^\n]*\n"
     r"(?P<code>.*?)^(?P=indent)```$",
