@@ -1,23 +1,26 @@
-"""What one must know beside the weights: statistics, context length, scale, targets, environment.
+"""What you must know besides the weights: statistics, context length, scale, targets, environment.
 
-Four places may tell, the first that does wins: flags, files beside the weights, the preset,
-a default. A default that was needed is reported, never silent.
+A fact may come from four places, and the first one that has it wins: flags, files next to the
+weights, the preset, a default. A default is always reported, never silent.
 """
 
-import shlex
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+
+from dt_export.flags import flag, flags
 
 SIDECAR = "policy.json"
 DEFAULT_CONTEXT_LENGTH = 20
 DEFAULT_RETURN_SCALE = 1000.0
-LARGEST = 3.4028234663852886e38  # of float32, and so of any number that a network shall see
-SMALLEST = 1.1754943508222875e-38  # of float32's normal numbers: what one may divide by
+LARGEST = 3.4028234663852886e38  # of float32, and so of any number that a network sees
+SMALLEST = 1.1754943508222875e-38  # of float32's normal numbers: the least to divide by
+LONGEST_CONTEXT = 4096  # dt_runtime's MAX_CONTEXT_LENGTH; importing it here would take NumPy
+PANEL = "Facts that a checkpoint may not carry"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Known facts, None for what is not known. Statistics and bounds have one number a component.
+    """Known facts, None for unknown ones. Statistics and bounds have one number per component.
 
     ``target_returns`` are raw; raw returns are divided by ``return_scale``; ``context_length``
     counts timesteps.
@@ -43,30 +46,69 @@ class Facts:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What flags say. None means that the flag was not given."""
+    """Facts that the user gives, by flag or by keyword. None means not given.
 
-    context_length: int | None = None
-    n_head: int | None = None
-    activation: str | None = None
-    action_tanh: bool | None = None
-    discrete: bool | None = None
-    returns: bool | None = None
-    stats: Path | None = None
-    return_scale: float | None = None
-    target_return: float | None = None
-    environment: str | None = None
-    revision: str | None = None
+    This is the one table of these facts. The command line makes its options from it, and every
+    message, next command and list of flags takes its spelling from here.
+    """
+
+    context_length: int | None = flag(
+        "--context-length",
+        help="K, in timesteps.",
+        low=1,
+        high=LONGEST_CONTEXT,
+        expected=f"1 to {LONGEST_CONTEXT} timesteps",
+        panel=PANEL,
+    )
+    n_head: int | None = flag("--n-head", help="Attention heads.", panel=PANEL)
+    activation: str | None = flag(
+        "--activation", help="relu, gelu, gelu_new, silu or tanh.", panel=PANEL
+    )
+    action_tanh: bool | None = flag(
+        "--action-tanh/--no-action-tanh", help="Whether actions go through tanh.", panel=PANEL
+    )
+    discrete: bool | None = flag(
+        "--discrete/--no-discrete", help="Whether actions are choices, not numbers.", panel=PANEL
+    )
+    returns: bool | None = flag(
+        "--returns/--no-returns",
+        help="Whether the model is conditioned on returns (atari: naive is not).",
+        panel=PANEL,
+    )
+    stats: Path | None = flag(
+        "--stats",
+        help=".npz with mean and std, or .json with state_mean and state_std.",
+        panel=PANEL,
+    )
+    return_scale: float | None = flag(
+        "--return-scale",
+        help="The number that raw returns are divided by.",
+        low=SMALLEST,
+        high=LARGEST,
+        expected="more than 0, within float32",
+        panel=PANEL,
+    )
+    target_return: float | None = flag(
+        "--target-return",
+        help="The raw return to ask for by default.",
+        low=-LARGEST,
+        high=LARGEST,
+        expected="a finite number, within float32",
+        panel=PANEL,
+    )
+    environment: str | None = flag(
+        "--env", help="The Gymnasium environment that the policy was trained for.", panel=PANEL
+    )
+    revision: str | None = flag(
+        "--revision", help="Branch, tag or commit of a Hugging Face repository.", panel=PANEL
+    )
+
+
+FLAGS = flags(Overrides)
+CHOSEN = ("target_return", "environment")  # at export, without changing any action
 
 
 def as_flags(overrides: Overrides) -> str:
     """The flags that ``validate`` needs to see the checkpoint as these overrides do."""
-    words = []
-    for name in ("context_length", "n_head", "activation", "stats", "return_scale", "revision"):
-        value = getattr(overrides, name)
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
-    for name in ("action_tanh", "discrete", "returns"):
-        value = getattr(overrides, name)
-        if value is not None:
-            words.append(f"--{'' if value else 'no-'}{name.replace('_', '-')}")
-    return " ".join(words)
+    values = {name: getattr(overrides, name) for name in FLAGS if name not in CHOSEN}
+    return " ".join(FLAGS[name].given(value) for name, value in values.items() if value is not None)

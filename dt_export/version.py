@@ -1,3 +1,3 @@
-"""The version: hatch reads it from here, and the package's own modules import it from here."""
+"""The version of dt-export, in one place."""
 
 __version__ = "0.1.0"

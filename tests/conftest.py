@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from fuzz.summary import pytest_terminal_summary  # noqa: F401 - a hook
 from pages import reader  # noqa: F401 - a fixture
 
 from dt_export.checkpoints import Checkpoint, Overrides, load
+from dt_export.cli.app import main
 from dt_export.exporting import export
 
 transformers.utils.logging.set_verbosity_error()
@@ -29,6 +31,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the product as a whole go first: they take long, and nobody waits for them then."""
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent != here)
+
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cli:
+    """Run a command in an empty folder; gives (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def run(*args: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([str(arg) for arg in args])
+        out, err = capsys.readouterr()
+        return int(caught.value.code or 0), out, err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from dt_export.checkpoints.contents import Contents, read
 from dt_export.checkpoints.dialects import atari, corl, d3rlpy, huggingface, kzl, min_dt, online_dt
 from dt_export.checkpoints.locate import Located, locate
 from dt_export.checkpoints.reading import shown
-from dt_export.checkpoints.settings import FLAGS, contradict
+from dt_export.checkpoints.settings import ARCHITECTURE, contradict
 from dt_export.errors import CheckpointError, UsageError
 from dt_export.facts import DEFAULT_CONTEXT_LENGTH, DEFAULT_RETURN_SCALE, Facts, Overrides
 from dt_export.models.decision_transformer import ModelConfig
@@ -50,7 +50,7 @@ def load(
         return _backbone(located, overrides)
     dialect, found = _find(located.path, overrides)
 
-    for field in FLAGS:  # also those that this dialect has no use for
+    for field in ARCHITECTURE:  # also those that this dialect has no use for
         contradict(overrides, field, getattr(found.model.config, field), f"dialect {dialect}")
     if found.model.config.discrete and found.model.config.action_tanh:
         raise UsageError(f"discrete actions need logits, but {found.file} has action_tanh")

@@ -1,32 +1,29 @@
-"""Facts of the architecture that shapes do not tell: stated by the file, flagged, or assumed."""
+"""Facts of the architecture that no shape shows: stated by the file, flagged, or assumed."""
 
+from dataclasses import fields
 from typing import Any
 
 from dt_export.checkpoints.reading import shown
 from dt_export.errors import UsageError
-from dt_export.facts import Overrides
-from dt_export.models.decision_transformer import ACTIVATIONS
+from dt_export.facts import FLAGS, Overrides
+from dt_export.models.decision_transformer import ACTIVATIONS, ModelConfig
 
-FLAGS = {
-    "n_head": "--n-head",
-    "activation": "--activation",
-    "action_tanh": "--action-tanh",
-    "discrete": "--discrete",
-    "returns": "--returns",
-}
+# The flags that say how a model is built.
+ARCHITECTURE = tuple(name for name in FLAGS if name in {f.name for f in fields(ModelConfig)})
 
 
 def contradict(overrides: Overrides, field: str, value: Any, where: str) -> None:
-    """Raise UsageError if a flag says something else than ``where`` does."""
+    """Raise UsageError if a flag says one thing and ``where`` another."""
     flag = getattr(overrides, field)
     if flag is not None and flag != value:
+        name = FLAGS[field].name
         raise UsageError(
-            f"{FLAGS[field]} says {_word(flag)}, but {where} says {_word(value)}: drop the flag"
+            f"{name} says {_word(flag)}, but {where} says {_word(value)}: drop the flag"
         )
 
 
 class Settings:
-    """Settles one fact after another and keeps notes of what had to be assumed."""
+    """Settles one fact after another and notes what it had to assume."""
 
     def __init__(self, overrides: Overrides, where: str):
         self.overrides, self.where = overrides, where
@@ -36,7 +33,7 @@ class Settings:
         """What the file says; a flag may repeat it but not contradict it.
 
         Raises:
-            UsageError: it contradicts.
+            UsageError: the flag contradicts it.
         """
         contradict(self.overrides, field, value, self.where)
         return value
@@ -46,10 +43,7 @@ class Settings:
         flag = getattr(self.overrides, field)
         if flag is not None:
             return flag
-        shown = f"{FLAGS[field]} {default}"
-        if isinstance(default, bool):
-            shown = FLAGS[field] if default else FLAGS[field].replace("--", "--no-")
-        self.notes.append(f"assumed {shown}")
+        self.notes.append(f"assumed {FLAGS[field].given(default)}")
         return default
 
     def heads(self, hidden_size: int, default: int, stated: int | None = None) -> int:
@@ -57,7 +51,7 @@ class Settings:
         known = stated is not None
         heads = self.stated("n_head", stated) if known else self.assumed("n_head", default)
         if heads < 1 or hidden_size % heads:
-            what = f"{self.where}: n_head" if known else FLAGS["n_head"]
+            what = f"{self.where}: n_head" if known else FLAGS["n_head"].name
             raise UsageError(
                 f"{what} is {heads}, which does not divide the hidden size {hidden_size}"
             )
@@ -66,7 +60,7 @@ class Settings:
     def activation(self, default: str, stated: str | None = None) -> str:
         name = self.stated("activation", stated) if stated else self.assumed("activation", default)
         if name not in ACTIVATIONS:
-            what = f"{self.where}: activation" if stated else FLAGS["activation"]
+            what = f"{self.where}: activation" if stated else FLAGS["activation"].name
             raise UsageError(f"{what} is {shown(name)}, expected one of {', '.join(ACTIVATIONS)}")
         return name
 

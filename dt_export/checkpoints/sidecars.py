@@ -7,9 +7,10 @@ from pathlib import Path
 from dt_runtime.contract import MAX_CONTEXT_LENGTH
 
 from dt_export.checkpoints import reading
-from dt_export.checkpoints.reading import Document, numbers, shown
+from dt_export.checkpoints.reading import Document, numbers
 from dt_export.errors import CheckpointError, UsageError
-from dt_export.facts import LARGEST, SIDECAR, SMALLEST, Facts, Overrides
+from dt_export.facts import FLAGS, SIDECAR, Facts, Overrides
+from dt_export.flags import check
 
 LISTS = (
     "state_mean",
@@ -28,15 +29,7 @@ def from_flags(flags: Overrides) -> Facts:
     Raises:
         UsageError: a number that cannot be, or a statistics file that cannot be read.
     """
-    length, scale, target = flags.context_length, flags.return_scale, flags.target_return
-    if length is not None and not 1 <= length <= MAX_CONTEXT_LENGTH:
-        raise UsageError(
-            f"--context-length is {shown(length)}, expected 1 to {MAX_CONTEXT_LENGTH} timesteps"
-        )
-    if scale is not None and not SMALLEST <= scale <= LARGEST:
-        raise UsageError(f"--return-scale is {scale:g}, expected more than 0, within float32")
-    if target is not None and not abs(target) <= LARGEST:
-        raise UsageError(f"--target-return is {target:g}, expected a finite number, within float32")
+    check(flags)
     found = read_statistics(flags.stats) if flags.stats is not None else Facts()
     return replace(
         found,
@@ -49,8 +42,9 @@ def from_flags(flags: Overrides) -> Facts:
 
 def read_statistics(path: Path) -> Facts:
     """Read ``--stats``: .npz with mean and std, or JSON with state_mean and state_std."""
+    stats = FLAGS["stats"].name
     if not path.is_file():
-        raise UsageError(f"--stats {path}: no such file")
+        raise UsageError(f"{stats} {path}: no such file")
     keys = ("mean", "std") if path.suffix == ".npz" else ("state_mean", "state_std")
     if path.suffix == ".npz":
         document = reading.read_npz(path, keys)
@@ -58,10 +52,10 @@ def read_statistics(path: Path) -> Facts:
         document = reading.read_json(path)
     else:
         raise UsageError(
-            f"--stats {path}: expected .npz with mean and std, "
+            f"{stats} {path}: expected .npz with mean and std, "
             "or .json with state_mean and state_std"
         )
-    mean, std = (Document(document, f"--stats {path}").numbers(key) for key in keys)
+    mean, std = (Document(document, f"{stats} {path}").numbers(key) for key in keys)
     return Facts(state_mean=mean, state_std=std)
 
 

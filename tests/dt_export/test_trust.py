@@ -14,29 +14,12 @@ from dt_runtime.contract import Source
 from onnx import helper, numpy_helper
 
 from dt_export.checkpoints import Overrides, load
-from dt_export.cli.app import main
 from dt_export.errors import CheckError, UsageError
 from dt_export.exporting import export
 from dt_export.targets import open_artifact, read_contract
 from dt_export.targets.onnx import precision
 from dt_export.validation import check
 from dt_export.validation import command as validating
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Run a command in an empty folder; gives (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*args):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(arg) for arg in args])
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
-
 
 # Environments: a module is imported only when the user names it.
 

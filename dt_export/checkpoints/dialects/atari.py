@@ -23,7 +23,7 @@ from dt_export.models.decision_transformer import DecisionTransformer, ModelConf
 SIGNATURE = ("global_pos_emb", "pos_emb", "state_encoder.0.weight", "action_embeddings.0.weight")
 DEAD = r"tok_emb\.weight|blocks\.\d+\.attn\.mask"
 LOOKED_FOR = "a minGPT state dict with global_pos_emb and state_encoder.0.weight"
-FLAGS = "--n-head --no-returns --target-return"
+FLAGS = ("n_head", "returns", "target_return")
 FRAME = (84, 84)
 # Layers with weights in the original's Sequential encoder, which is ours but for its last tanh.
 LAYERS = (0, 2, 4, 7)

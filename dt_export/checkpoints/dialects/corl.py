@@ -21,7 +21,7 @@ from dt_export.models.decision_transformer import DecisionTransformer, ModelConf
 SIGNATURE = ("blocks.0.attention.in_proj_weight", "timestep_emb.weight", "action_head.0.weight")
 DEAD = r"blocks\.\d+\.causal_mask"
 LOOKED_FOR = "dt_checkpoint.pt with model_state, or blocks.0.attention.in_proj_weight"
-FLAGS = "none with config.yaml beside it, else --n-head --return-scale"
+FLAGS = ("n_head", "return_scale")  # where config.yaml is missing
 CONFIG = "config.yaml"
 
 

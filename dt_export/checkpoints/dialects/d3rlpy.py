@@ -29,7 +29,7 @@ from dt_export.models.decision_transformer import DecisionTransformer, ModelConf
 SIGNATURE = ("_gpt2._transformer.0._attention._q.weight", "_rtg_embed.weight", "_output.weight")
 DEAD = r"_gpt2\._transformer\.\d+\._attention\._mask|.*\.num_batches_tracked"
 LOOKED_FOR = "a .d3 file, or model.pt with _gpt2._transformer.0._attention._q.weight"
-FLAGS = "--target-return"
+FLAGS = ("target_return",)
 TYPES = {"decision_transformer": False, "discrete_decision_transformer": True}
 ACTIVATIONS = ("relu", "gelu", "tanh", "swish", "none")
 BLOCK_EPSILON = 0.003

@@ -30,7 +30,7 @@ DEAD = (
     r"|encoder\.h\.\d+\.attn\.(bias|masked_bias)"
 )
 LOOKED_FOR = "a directory with config.json of model_type decision_transformer and model.safetensors"
-FLAGS = "--stats --return-scale --target-return --discrete"
+FLAGS = ("stats", "return_scale", "target_return", "discrete")
 
 
 def detect(path: Path) -> bool:

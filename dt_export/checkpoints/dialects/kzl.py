@@ -22,7 +22,9 @@ SIGNATURE = (
 )
 DEAD = r"transformer\.(wte|wpe)\.weight|transformer\.h\.\d+\.attn\.(bias|masked_bias)"
 LOOKED_FOR = "a state dict with transformer.h.0.attn.c_attn.weight and embed_timestep.weight"
-FLAGS = "--n-head --activation --no-action-tanh --discrete --context-length --stats --return-scale"
+FLAGS = (
+    "n_head", "activation", "action_tanh", "discrete", "context_length", "stats", "return_scale",
+)  # fmt: skip
 
 
 def detect(contents: Contents) -> bool:

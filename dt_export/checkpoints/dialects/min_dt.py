@@ -18,7 +18,7 @@ from dt_export.models.decision_transformer import DecisionTransformer, ModelConf
 SIGNATURE = ("transformer.0.attention.q_net.weight", "embed_rtg.weight", "predict_rtg.weight")
 DEAD = r"transformer\.\d+\.attention\.mask"
 LOOKED_FOR = "a state dict with transformer.0.attention.q_net.weight and embed_rtg.weight"
-FLAGS = "--n-head --no-action-tanh --stats --return-scale"
+FLAGS = ("n_head", "action_tanh", "stats", "return_scale")
 
 
 def detect(contents: Contents) -> bool:

@@ -22,7 +22,7 @@ SIGNATURE = ("transformer.h.0.attn.c_attn.weight", "predict_action.mu.weight")
 DEAD = r"transformer\.(wte|wpe)\.weight|transformer\.h\.\d+\.attn\.(bias|masked_bias)"
 DEAD += r"|embed_timestep\.weight|log_temperature"  # a table that its forward never looks at
 LOOKED_FOR = "model.pt with model_state_dict and args, or predict_action.mu.weight"
-FLAGS = "--stats"
+FLAGS = ("stats",)
 EPISODE = 1000  # MAX_EPISODE_LEN of main.py, where no table tells
 INSIDE = 1.0 - 1e-6  # main.py draws the range of actions in by that much
 

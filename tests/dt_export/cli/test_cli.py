@@ -14,24 +14,6 @@ import pytest
 from checkpoints_made_here import save_hugging_face
 from onnx import numpy_helper
 
-from dt_export.cli.app import main
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Run a command in an empty folder; gives (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*args):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(arg) for arg in args])
-        out, err = capsys.readouterr()
-        return caught.value.code or 0, out, err
-
-    return run
-
 
 def test_export_says_what_to_run_next_and_that_works(cli, checkpoint_path, tmp_path):
     code, out, _ = cli(
@@ -72,6 +54,26 @@ def test_outputs_of_a_sequence(cli, checkpoint_path):
     assert [spec["name"] for spec in contract["outputs"]] == ["action_preds", "attentions"]
 
 
+def test_all_outputs_of_a_sequence(cli, checkpoint_path):
+    command = ("torchscript", "-m", checkpoint_path, "--graph", "sequence", "--no-validate")
+    assert cli(*command, "--outputs", "all")[0] == 0
+    contract = json.loads(cli("inspect", "tiny_sequence.pt", "--json")[1])
+    assert [spec["name"] for spec in contract["outputs"]] == [
+        "state_preds", "action_preds", "return_preds", "last_hidden_state", "hidden_states",
+        "attentions",
+    ]  # fmt: skip
+    code, _, err = cli(*command, "--outputs", "all,attentions")
+    assert code == 2 and "'all', expected all, or some of" in err
+
+
+def test_both_targets_fix_sizes(cli, checkpoint_path):
+    sizes = ("--static-batch", 2, "--static-length", 3)
+    code, out, _ = cli("torchscript", "-m", checkpoint_path, *sizes)
+    assert code == 0 and "equal to eager PyTorch" in out
+    contract = json.loads(cli("inspect", "tiny.pt", "--json")[1])
+    assert contract["context_length"] == 3 and contract["inputs"][0]["shape"][:2] == [2, 3]
+
+
 @pytest.mark.parametrize("reference", ("eager", "transformers"))
 def test_validate_equal(cli, policy_file, checkpoint_path, reference):
     command = ("validate", policy_file, "--model", checkpoint_path, "--reference", reference)
@@ -80,6 +82,7 @@ def test_validate_equal(cli, policy_file, checkpoint_path, reference):
     report = json.loads(Path("report.json").read_text())
     assert report["passed"] and report["reference"] == reference
     assert len(report["comparisons"]) == report["cases"]
+    assert report["artifact"] == str(policy_file) and report["provider"] == "CPUExecutionProvider"
 
 
 def test_validate_finds_one_percent(cli, policy_file, checkpoint_path, tmp_path):

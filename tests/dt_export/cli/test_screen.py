@@ -10,26 +10,12 @@ import onnx
 import pytest
 from checkpoints_made_here import save_hugging_face
 
-from dt_export.cli.app import MOST_THREADS, main
+from dt_export.cli.app import main
+from dt_export.cli.options import MOST_THREADS
 from dt_export.process.terminal import PlainConsole, printable
 
 HOSTILE = "a[/a][bold]b[/bold] :smile: \x1b[31mred\x1b]0;title\x07 \x9b2J \x7f \u202egnp.exe"
 SPELLED = r"a[/a][bold]b[/bold] :smile: \x1b[31mred\x1b]0;title\x07 \x9b2J \x7f \u202egnp.exe"
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Run a command in an empty folder; gives (exit code, standard output, standard error)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "400")
-
-    def run(*args):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(arg) for arg in args])
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 def controls(text):
@@ -262,7 +248,7 @@ def test_a_bug_of_ours_shows_its_traceback(monkeypatch):
     def broken():
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("dt_export.cli.listing.presets", broken)
+    monkeypatch.setattr("dt_export.cli.models.preset_rows", broken)
     with pytest.raises(ZeroDivisionError):
         main(["models"])
 

@@ -10,26 +10,11 @@ import pytest
 from oracles import kzl
 
 from dt_export.checkpoints import load
-from dt_export.cli.app import main
 from dt_export.errors import UsageError
 from dt_export.exporting import export
 from dt_export.files.ours import is_artifact, is_listing, is_plot, is_report
 from dt_export.files.writing import Output, atomic, distinct, files_at
 from dt_export.targets.onnx import ort
-
-
-@pytest.fixture
-def cli(capsys, monkeypatch, tmp_path):
-    """Run a command in an empty folder; gives (exit code, standard error)."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(arg) for arg in args])
-        return caught.value.code or 0, capsys.readouterr().err
-
-    return run
 
 
 def links(tmp_path, target):
@@ -48,7 +33,7 @@ def test_the_default_name_is_the_checkpoint_s_own(cli, tmp_path):
     kzl.save(tmp_path / "made", weights, options).rename(path)
     before = path.read_bytes()
     for force in ((), ("--force",)):
-        code, err = cli("torchscript", "--model", "model.pt", "--no-validate", *force)
+        code, _, err = cli("torchscript", "--model", "model.pt", "--no-validate", *force)
         assert code == 2 and "what this command reads" in err and "--output" in err
         assert path.read_bytes() == before
 
@@ -61,7 +46,7 @@ def test_validate_does_not_write_on_its_artifact(
     own = tmp_path / "own.onnx"
     shutil.copy(policy_file, own)
     before, to = own.read_bytes(), links(tmp_path, own)[which]
-    code, err = cli("validate", own, "-m", checkpoint_path, "--json", to, *force)
+    code, _, err = cli("validate", own, "-m", checkpoint_path, "--json", to, *force)
     assert code == 2 and "what this command reads" in err and str(own) in err
     assert own.read_bytes() == before
 
@@ -74,7 +59,7 @@ def test_no_file_of_the_checkpoint_is_written(
     own = tmp_path / "ck"
     shutil.copytree(checkpoint_path, own)
     before = (own / name).read_bytes()
-    code, err = cli(command, policy_file, "-m", own, "--json", own / name, "--force")
+    code, _, err = cli(command, policy_file, "-m", own, "--json", own / name, "--force")
     assert code == 2 and "what this command reads" in err
     assert (own / name).read_bytes() == before
 
@@ -84,7 +69,7 @@ def test_nor_is_a_file_made_that_the_checkpoint_would_read(
 ):
     own = tmp_path / "ck"
     shutil.copytree(checkpoint_path, own)
-    code, err = cli("validate", policy_file, "-m", own, "--json", own / "policy.json")
+    code, _, err = cli("validate", policy_file, "-m", own, "--json", own / "policy.json")
     assert code == 2 and "what this command reads" in err
     assert not (own / "policy.json").exists()
 
@@ -101,7 +86,7 @@ def test_a_foreign_file_is_replaced_only_by_force(cli, checkpoint_path, tmp_path
     foreign = tmp_path / "thesis.onnx"
     foreign.write_bytes(b"three years of work")
     command = ("onnx", "-m", checkpoint_path, "-o", foreign, "--no-validate")
-    code, err = cli(*command)
+    code, _, err = cli(*command)
     assert code == 2 and "did not write it" in err and "--force" in err
     assert foreign.read_bytes() == b"three years of work"
     assert cli(*command, "--force")[0] == 0
@@ -115,7 +100,7 @@ def test_a_report_is_replaced_by_a_report_alone(cli, policy_file, checkpoint_pat
     assert cli(*command, "r.json")[0] == 0
     assert is_report(tmp_path / "r.json") and json.loads(Path("r.json").read_text())["passed"]
     shutil.copy(policy_file, tmp_path / "other.onnx")  # ours, but no report
-    code, err = cli(*command, "other.onnx")
+    code, _, err = cli(*command, "other.onnx")
     assert code == 2 and "did not write it" in err
     assert is_artifact(tmp_path / "other.onnx")
 
@@ -168,7 +153,7 @@ def test_what_is_not_ours(tmp_path, content):
 
 
 def test_two_outputs_are_two_files(cli, policy_file, checkpoint_path, tmp_path):
-    code, err = cli(
+    code, _, err = cli(
         "bench", policy_file, "-m", checkpoint_path, "--json", "b.svg", "--plot", "./b.svg"
     )
     assert code == 2 and "are the same file" in err
@@ -181,7 +166,7 @@ def test_two_outputs_are_two_files(cli, policy_file, checkpoint_path, tmp_path):
 @pytest.mark.parametrize("place", ("/dev/null", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"))
 def test_a_device_is_no_place_for_a_file(cli, policy_file, checkpoint_path, place):
     before = os.lstat(place)
-    code, err = cli("validate", policy_file, "-m", checkpoint_path, "--json", place, "--force")
+    code, _, err = cli("validate", policy_file, "-m", checkpoint_path, "--json", place, "--force")
     assert code == 2 and "device" in err
     assert os.path.samestat(before, os.lstat(place))
 
@@ -213,8 +198,8 @@ def test_a_folder_that_vanishes_meanwhile_is_one_message(cli, tmp_path, policy_f
             shutil.rmtree(folder)
             temporary.write_text("{}")
 
-    monkeypatch.setattr("dt_export.validation.command.write_json", write)
-    code, err = cli("validate", policy_file, "-m", checkpoint_path, "--json", folder / "r.json")
+    monkeypatch.setattr("dt_export.validation.document.write_json", write)
+    code, _, err = cli("validate", policy_file, "-m", checkpoint_path, "--json", folder / "r.json")
     assert code == 2 and "No such file or directory" in err and "Traceback" not in err
 
 

@@ -1,0 +1,23 @@
+"""What the commands print: one file for each thing shown. Results in, Rich renderables out."""
+
+from dt_export.cli.show.checkpoint import checkpoint
+from dt_export.cli.show.contract import contract
+from dt_export.cli.show.episodes import episodes
+from dt_export.cli.show.exported import exported
+from dt_export.cli.show.lists import dialects, health, presets
+from dt_export.cli.show.parity import comparisons, verdict
+from dt_export.cli.show.progress import cases, steps
+
+__all__ = [
+    "cases",
+    "checkpoint",
+    "comparisons",
+    "contract",
+    "dialects",
+    "episodes",
+    "exported",
+    "health",
+    "presets",
+    "steps",
+    "verdict",
+]

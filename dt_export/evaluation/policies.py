@@ -1,0 +1,29 @@
+"""Opening an artifact as a policy, with messages for the user."""
+
+from pathlib import Path
+
+from dt_runtime import OnnxEngine, Policy
+
+from dt_export.errors import UsageError
+from dt_export.targets.opening import opening
+
+
+def open_policy(
+    path: Path, provider: str = "cpu", threads: int = 1, slots: int | str | None = None
+) -> Policy:
+    """A policy from an .onnx or .ort file.
+
+    Raises:
+        UsageError: another kind of file, one that cannot be opened, a graph that is no policy, or
+            a number of slots that it does not have.
+    """
+    if path.suffix not in (".onnx", ".ort"):
+        raise UsageError(
+            f"{path}: expected an .onnx or .ort artifact; make one with `dt-export onnx`"
+        )
+    with opening(path, provider):
+        engine = OnnxEngine(path, provider, threads)
+    try:
+        return Policy(engine, slots=slots)
+    except ValueError as error:  # what it declares for a wrong graph or number of slots
+        raise UsageError(f"{path}: {error}") from None

@@ -1,0 +1,102 @@
+"""What you can ask of an export: one table for all targets, and one more for each target.
+
+The command line makes the flags of `dt-export onnx` and its like from these tables.
+"""
+
+from dataclasses import dataclass
+
+from dt_export.flags import flag
+
+GRAPHS = ("policy", "step", "sequence", "backbone")
+PRECISIONS = ("fp32", "fp16", "int8")
+OPSETS = (20, 23)  # the first and the last
+EPISODES = 20  # enough for two policies of the same return to agree within a few percent
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every target can be told.
+
+    ``static_batch`` and ``static_length`` are sizes that the file fixes, for engines that need it:
+    environments at once, and timesteps of every window (shorter ones are padded on the left). For
+    a step graph ``static_length`` is the context length, and ``static_batch`` also fixes the number
+    of slots at its default. ``environment`` is one that you name yourself; otherwise the
+    checkpoint's is used, but no module is imported for it, since a file may name any.
+    """
+
+    graph: str = flag(
+        "--graph",
+        "policy",
+        choices=GRAPHS,
+        help="policy: raw observations in, raw action out. step: the same with cached keys and "
+        "values, for control loops. sequence: the bare network. backbone: the transformer alone, "
+        "with a cache.",
+    )
+    outputs: tuple[str, ...] = flag(
+        "--outputs",
+        (),
+        help="Outputs of a sequence graph, separated by commas: state_preds, action_preds, "
+        "return_preds, last_hidden_state, hidden_states, attentions, or `all`.  "
+        "[default: the first three]",
+    )
+    sample: bool = flag(
+        "--sample", False, help="Also put out mu and log_std of a stochastic policy."
+    )
+    static_batch: int | None = flag(
+        "--static-batch", help="Fix the batch size, for engines that need it.", low=1
+    )
+    static_length: int | None = flag(
+        "--static-length", help="Fix the window's length; shorter windows are padded.", low=1
+    )
+    validate: bool = flag(
+        "--validate/--no-validate",
+        True,
+        help="Compare with eager PyTorch before the file gets its name.",
+    )
+    environment: str | None = None  # the command line takes it from --env
+    precision: str = "fp32"  # targets that have others give it a flag
+    episodes: int = EPISODES
+
+
+@dataclass(frozen=True)
+class OnnxOptions(Options):
+    """What the ONNX target can be told.
+
+    With fp16 and int8, ``episodes`` seeds are also played against fp32 if the environment is known
+    and installed; 0 skips that. ``format`` is ``onnx``, or ``ort`` for ONNX Runtime's own, which
+    comes with a list of its operators.
+    """
+
+    opset: int = flag(
+        "--opset",
+        OPSETS[0],
+        help=f"ONNX opset, {OPSETS[0]} to {OPSETS[1]}.",
+        low=OPSETS[0],
+        high=OPSETS[1],
+    )
+    precision: str = flag(
+        "--precision",
+        "fp32",
+        choices=PRECISIONS,
+        help="fp16 is for CUDA, int8 (weights) for the CPU; both need --graph policy or step, and "
+        "both must earn the return of fp32.",
+    )
+    format: str = flag(
+        "--format",
+        "onnx",
+        choices=("onnx", "ort"),
+        help="ort: ONNX Runtime's own format, which its minimal builds read. The list of operators "
+        "that such a build needs is written next to it.",
+    )
+    episodes: int = flag(
+        "--episodes",
+        EPISODES,
+        help="Seeds that fp16 and int8 play against fp32 before they pass; 0 for none.",
+        low=0,
+        high=1_000_000,
+    )
+
+
+@dataclass(frozen=True)
+class TorchscriptOptions(Options):
+    """What the TorchScript target can be told: nothing more."""

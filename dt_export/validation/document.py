@@ -1,0 +1,101 @@
+"""A validation as JSON: what `dt-export validate --json` writes, and how to read it again."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dt_runtime.contract import Contract
+
+from dt_export.errors import UsageError
+from dt_export.files.reports import json_report, parse_report, versions, write_report
+from dt_export.graphs.trials import Case
+from dt_export.validation.closed_loop import ClosedLoop
+from dt_export.validation.report import Comparison, Report
+
+FORMAT = "1.0"
+_TUPLES = ("differences", "notes")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report, the file that it is about, and what it was made with."""
+
+    report: Report
+    artifact: str  # the path as it was given
+    provider: str | None = None  # that ran the artifact
+    versions: Mapping[str, str] | None = None  # of the packages involved
+
+    def to_json(self) -> str:
+        """Everything, with what the report concludes (``passed``, ``cases``) written out.
+
+        Numbers that are not finite become null.
+        """
+        report = self.report
+        plain = {f.name: getattr(report, f.name) for f in fields(report) if f.name != "contract"}
+        plain["comparisons"] = [asdict(comparison) for comparison in report.comparisons]
+        loop = report.closed_loop
+        plain["closed_loop"] = None if loop is None else asdict(loop)
+        content = {
+            "artifact": self.artifact,
+            "provider": self.provider,
+            "versions": dict(self.versions or {}),
+            "passed": report.passed,
+            "cases": report.cases,
+            **plain,
+            "contract": asdict(report.contract),
+        }
+        return json_report(FORMAT, content)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Document":
+        """Read what ``to_json`` wrote. Of a null, an error is infinite again and a value NaN.
+
+        Raises:
+            UsageError: it is no such document.
+        """
+        try:
+            content = parse_report(text, FORMAT)
+            plain = {f.name: content[f.name] for f in fields(Report) if f.name != "contract"}
+            plain |= {name: tuple(plain[name]) for name in _TUPLES}
+            plain["comparisons"] = tuple(_comparison(entry) for entry in plain["comparisons"])
+            plain["closed_loop"] = _closed_loop(plain["closed_loop"])
+            contract = Contract.from_json(json.dumps(content["contract"]))
+            report = Report(contract=contract, **plain)
+            return cls(report, content["artifact"], content["provider"], content["versions"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = f"{type(error).__name__}: {error}"
+            raise UsageError(f"this is no report of `dt-export validate --json`: {what}") from None
+
+
+def document(report: Report, artifact: Path, provider: str | None = None) -> Document:
+    """The document of a report that was made here and now."""
+    return Document(report, str(artifact), provider, versions())
+
+
+def write_json(
+    document: Document, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
+) -> None:
+    """Write a document, all of it or nothing.
+
+    Raises:
+        UsageError: the file is one of ``inputs``, or exists, is no report of ours and there is no
+            ``force``, or it cannot be written.
+    """
+    write_report(document.to_json(), path, inputs=inputs, force=force)
+
+
+def _comparison(entry: Mapping[str, Any]) -> Comparison:
+    nulls = {"error": math.inf, "abs_error": math.inf, "expected": math.nan, "seen": math.nan}
+    values: dict[str, Any] = {**entry, "case": Case(**entry["case"])}
+    values |= {name: null for name, null in nulls.items() if values[name] is None}
+    return Comparison(**values)
+
+
+def _closed_loop(entry: Mapping[str, Any] | None) -> ClosedLoop | None:
+    if entry is None:
+        return None
+    returns = {name: tuple(entry[name]) for name in ("returns", "expected")}
+    return ClosedLoop(**{**entry, **returns})
