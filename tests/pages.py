@@ -25,7 +25,7 @@ BLOCK = re.compile(
     r"(?P<code>.*?)^(?P=indent)```$",
     re.M | re.S,
 )
-COMMAND = re.compile(r"^dt-export (.+?)(?:  +#.*)?$", re.M)
+COMMAND = re.compile(r"^dt-export (.+?)(?: > \S+)?(?:  +#.*)?$", re.M)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The calls of dt-export in it, without the program's name and comments."""
+        """The calls of dt-export in it, without the program's name, redirections and comments."""
         return COMMAND.findall(self.code)
 
 

@@ -9,8 +9,9 @@ import torch
 from oracles import kzl
 from pages import ARCHITECTURE_PAGE, PAGES, ROOT, blocks
 
-from dt_export.checkpoints import DIALECTS
+from dt_export.checkpoints import DIALECTS, load
 from dt_export.cli.app import app, main
+from dt_export.graphs import Kind
 
 TEXT = PAGES[ARCHITECTURE_PAGE].read_text(encoding="utf-8")
 
@@ -46,10 +47,24 @@ def test_how_to_add_a_dialect(tmp_path, monkeypatch, capsys):
     assert dialect.LOOKED_FOR.split()[0] in called("models --dialects", capsys)
 
 
+def test_how_to_add_a_graph():
+    """Its module runs, and gives what its specs say."""
+    kind: Kind = written("How to add a graph").KIND
+    checkpoint = load("hopper")
+    inputs = [
+        torch.ones(spec.sized(kind.example), dtype=getattr(torch, spec.dtype))
+        for spec in kind.input_specs(checkpoint.model.config)
+    ]
+    names = kind.output_names(checkpoint.model.config)
+    (spec,) = kind.output_specs(checkpoint.model.config, names)
+    (found,) = kind.module(checkpoint)(*inputs)
+    assert (spec.name, tuple(found.shape)) == ("last_hidden_state", spec.sized(kind.example))
+
+
 def test_how_to_add_a_command(monkeypatch, capsys):
     monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
-    written("How to add a command")
-    assert "hopper has 7" in called("parameters", capsys)
+    app.command()(written("How to add a command").count)
+    assert "hopper has 7" in called("count --model hopper", capsys)
     assert "Count the parameters" in called("--help", capsys)
 
 
