@@ -29,7 +29,7 @@ from dt_export.checkpoints import DIALECTS, Checkpoint, Overrides, load  # noqa:
 from dt_export.cli.app import app  # noqa: E402
 from dt_export.errors import CheckpointError, UsageError  # noqa: E402
 from dt_export.exporting import check_options  # noqa: E402
-from dt_export.graphs import GRAPHS, graph_named  # noqa: E402
+from dt_export.graphs import GRAPHS  # noqa: E402
 from dt_export.targets import TARGETS  # noqa: E402
 
 PAGE = ROOT / "docs" / "graphs.md"
@@ -101,12 +101,12 @@ def refusal(
         flag = f"--{name.replace('_', '-')}"
         if flag not in known:
             return f"`dt-export {target}` has no {flag}"
-    to, kind = TARGETS[target], graph_named(graph)
     try:
+        kind, to = GRAPHS[graph], TARGETS[target]
         checkpoint = loaded(path, tuple(flags.items()), kind.of_backbone)
-        options = to.options(graph=graph, **asked)
-        kind.output_names(checkpoint.model.config, options.outputs, options.sample)
-        check_options(checkpoint, to, kind, options)
+        wanted = to.options(graph=graph, **asked)
+        kind.output_names(checkpoint.model.config, wanted.outputs, wanted.sample)
+        check_options(checkpoint, to, kind, wanted)
     except (UsageError, CheckpointError) as error:
         return str(error)
     return None
