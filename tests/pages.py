@@ -19,13 +19,13 @@ PAGES = {
     path.relative_to(ROOT).as_posix(): path
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 }
-DIALECTS_PAGE = "docs/dialects.md"
+DIALECTS_PAGE, ARCHITECTURE_PAGE = "docs/dialects.md", "docs/architecture.md"
 BLOCK = re.compile(
     r"(?P<why><!-- not run: [^\n]+ -->\n)?^(?P<indent> *)```(?P<language>\w*)[^\n]*\n"
     r"(?P<code>.*?)^(?P=indent)```$",
     re.M | re.S,
 )
-COMMAND = re.compile(r"^dt-export (.+?)(?:  +#.*)?$", re.M)
+COMMAND = re.compile(r"^dt-export (.+?)(?: > \S+)?(?:  +#.*)?$", re.M)
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Block:
 
     @property
     def commands(self) -> list[str]:
-        """The calls of dt-export in it, without the program's name and comments."""
+        """The calls of dt-export in it, without the program's name, redirections and comments."""
         return COMMAND.findall(self.code)
 
 
