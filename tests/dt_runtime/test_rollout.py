@@ -73,6 +73,6 @@ def test_another_robot_s_environment(policy_file, environment, words):
         rollout(Policy(policy_file), environment)
 
 
-def test_one_environment_only(policy_file):
-    with pytest.raises(ValueError, match="batch_size is 2"):
+def test_a_single_environment_needs_a_policy_of_one_row(policy_file):
+    with pytest.raises(ValueError, match="batch_size is 2, and this is a single environment"):
         rollout(Policy(policy_file, batch_size=2), Corridor())

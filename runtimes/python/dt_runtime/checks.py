@@ -33,16 +33,19 @@ AXES = {  # names that axes may use, by graph
     "step": ("batch", "slots"),
     "backbone": ("batch", "tokens", "past"),
 }
+WINDOW_INPUTS = ("states", "actions", "timesteps", "attention_mask")  # of policy and sequence
 # A step graph reads its caches as past_hidden_0 (or past_keys_0 and past_values_0) and writes them
 # as present_hidden_0 and so on.
 PAST, PRESENT = "past_", "present_"
+STEP_INPUTS = ("states", "actions", "last_attention_bias", "last_cache_indices", "query_index")
 CACHES = ("past_hidden_", "past_keys_", "past_values_")
 DEFAULT_SLOTS = 4
 
 _FACTOR = r"(?:[a-z]{1,32}|[1-9][0-9]{0,9})"
 _PRODUCT = rf"{_FACTOR}(?: ?\* ?{_FACTOR}){{0,3}}"
-_AXIS = re.compile(rf"{_PRODUCT}(?: ?\+ ?{_PRODUCT}){{0,3}}")
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
+AXIS = rf"{_PRODUCT}(?: ?\+ ?{_PRODUCT}){{0,3}}"  # a name, a number, or a sum of products
+NAME = r"[A-Za-z_][A-Za-z0-9_.]{0,99}"  # of a tensor
+_AXIS, _NAME = re.compile(AXIS), re.compile(NAME)
 
 
 def faults(contract: "Contract") -> Iterator[str]:
@@ -187,7 +190,7 @@ def _window(contract: "Contract") -> Iterator[str]:
     """A ``policy`` or ``sequence`` graph: every input is [batch, sequence, ...]."""
     state, size, context = contract.state.shape, contract.action.size, contract.context_length
     specs = {spec.name: spec for spec in contract.inputs}
-    yield from _lacking("inputs", specs, ("states", "actions", "timesteps", "attention_mask"))
+    yield from _lacking("inputs", specs, WINDOW_INPUTS)
     by_index = specs["actions"].dtype == "int64"
     states = "uint8" if specs["states"].dtype == "uint8" else "float32"
     given = specs["states"].shape[:2]
@@ -217,8 +220,7 @@ def _step(contract: "Contract") -> Iterator[str]:
     """A ``step`` graph: see slots.py for what these shapes are."""
     state, size, context = contract.state.shape, contract.action.size, contract.context_length
     specs = {spec.name: spec for spec in contract.inputs}
-    needed = ("states", "actions", "last_attention_bias", "last_cache_indices", "query_index")
-    yield from _lacking("inputs", specs, needed)
+    yield from _lacking("inputs", specs, STEP_INPUTS)
     per_step = 3 if "returns_to_go" in specs else 2
     positions = per_step * context
     caches = [spec for spec in contract.inputs if spec.name.startswith(CACHES)]

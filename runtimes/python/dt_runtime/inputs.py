@@ -76,6 +76,16 @@ def integers(field: str, value: Any, shape: tuple[int, ...], largest: int) -> np
     return array
 
 
+def row(field: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """``value`` as an array; one of ``(1, *shape)`` loses its first axis.
+
+    Raises:
+        ValueError: no numbers.
+    """
+    array = numbers(field, value)
+    return array[0] if array.shape == (1, *shape) else array
+
+
 def doubles(field: str, value: Any, rows: int) -> np.ndarray:
     """One number a row as float64, whatever it is: [rows].
 

@@ -182,6 +182,7 @@ class Policy:
         state, action = contract.state, contract.action
         rows = () if self.batch_size == 1 else (self.batch_size,)
         self._shape = (*rows, *state.shape)  # of an observation
+        self._axes = len(self._shape)
         self._frames = self._memory.arrays["states"].dtype == np.uint8
         self._few = not self._frames and state.size * self.batch_size <= FEW
         self._mean = _array(state.mean, state.shape) if bare else None
@@ -295,8 +296,8 @@ class Policy:
         """The next action.
 
         Args:
-            observation: raw, of the contract's state shape, with a leading axis of ``batch_size``
-                where that is above 1.
+            observation: raw, of the contract's state shape, with a leading axis of ``batch_size``.
+                With a batch size of 1 you may leave that axis out.
             reward: raw reward of the previous action, one number a row. Rows at the first step of
                 an episode ignore it; pass 0.0 to keep the return-to-go where it is.
             applied_action: what was really done instead of the previous action, where something
@@ -304,8 +305,8 @@ class Policy:
                 that fails or meets a fault forgets it.
 
         Returns:
-            A new array, raw and bounded: ``[A]``, or ``[batch_size, A]`` for many rows. Of a
-            discrete policy the action's index, or ``[batch_size]`` of them.
+            A new array, raw and bounded: ``[batch_size, A]``, or ``[A]`` for an observation
+            without the leading axis. Of a discrete policy ``[batch_size]`` indices, or one index.
 
         Raises:
             RuntimeError: ``reset`` was not called, or another call is running.
@@ -323,6 +324,8 @@ class Policy:
             # Ctrl-C could raise here although the policy has moved.
             past = self._step(observation, reward, applied_action)
             action = past.actions.copy()  # the caller's own
+            if type(observation) is not np.ndarray or observation.ndim != self._axes:
+                action = self._like(action, observation)
             self._past = past
             return action
         except (NotFiniteError, OutputError) as fault:
@@ -331,6 +334,8 @@ class Policy:
                 self.faults, self.last_fault = self.faults + 1, said
                 raise
             past, action = self._substitute(reward, applied_action)
+            if type(observation) is not np.ndarray or observation.ndim != self._axes:
+                action = self._like(action, observation)
             self.faults, self.last_fault, self._past = self.faults + 1, said, past
             return action
         finally:
@@ -526,7 +531,8 @@ class Policy:
     def _states(self, observation: np.ndarray) -> np.ndarray:
         """The observation of every row, [S...] or [B, S...], in the network's units."""
         if self._frames:
-            return inputs.integers("observation", observation, self._shape, 255)
+            frames = self._row("observation", observation, self._shape)
+            return inputs.integers("observation", frames, self._shape, 255)
         states = observation
         if not (
             self._few
@@ -535,6 +541,7 @@ class Policy:
             and states.dtype.kind == "f"
             and hypot(*states.ravel().tolist()) <= MAX_FLOAT32  # and so is every entry
         ):
+            observation = self._row("observation", observation, self._shape)
             states = inputs.floats("observation", observation, self._shape)
         if self._mean is not None:
             with np.errstate(over="ignore"):
@@ -547,6 +554,14 @@ class Policy:
                 )
         return states
 
+    def _row(self, field: str, value: Any, shape: tuple[int, ...]) -> Any:
+        """The value; of a single row without the axis of a batch of one, if it came with that."""
+        return inputs.row(field, value, shape) if self.batch_size == 1 else value
+
+    def _like(self, action: np.ndarray, observation: Any) -> np.ndarray:
+        """The action, with the axis of a batch of one if the observation came with that."""
+        return action[None] if np.ndim(observation) > self._axes else action
+
     def _applied(self, action: np.ndarray) -> np.ndarray:
         """What was really done: [A] or [B, A], or indices.
 
@@ -555,10 +570,12 @@ class Policy:
         """
         size = self.contract.action.size
         rows = () if self.batch_size == 1 else (self.batch_size,)
+        shape = rows if self._discrete else (*rows, size)
+        action = self._row("applied_action", action, shape)
         if self._discrete:
-            return inputs.integers("applied_action", action, rows, size - 1)
+            return inputs.integers("applied_action", action, shape, size - 1)
         try:
-            return inputs.floats("applied_action", action, (*rows, size))
+            return inputs.floats("applied_action", action, shape)
         except NotFiniteError as error:
             raise ValueError(str(error)) from None  # a bug: no sensor told this
 

@@ -1,25 +1,17 @@
-"""Whole episodes of a policy in a Gymnasium-like environment."""
+"""Whole episodes of a policy in a Gymnasium environment, a single one or a vector of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from dt_runtime.episode import Episode
 from dt_runtime.policy import Policy
+from dt_runtime.spaces import check_spaces, is_vector
+from dt_runtime.vector_rollout import vector_rollout
 
-
-@dataclass(frozen=True)
-class Episode:
-    """What came of an episode. Returns are raw; latencies are seconds of each ``Policy.act``."""
-
-    seed: int | None
-    target_return: float
-    total_return: float
-    length: int  # steps
-    terminated: bool  # false where a time limit ended it
-    latencies: np.ndarray  # [length]
+__all__ = ["Episode", "check_spaces", "rollout"]
 
 
 def rollout(
@@ -32,24 +24,42 @@ def rollout(
     max_steps: int | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
 ) -> list[Episode]:
-    """Run episodes one after another.
+    """Play episodes: one after another, or side by side in a vector environment.
+
+    A vector environment needs a policy whose ``batch_size`` is ``env.num_envs``. All three of
+    Gymnasium's autoreset modes are supported. Row ``r`` plays the episodes ``r``, ``r + num_envs``
+    and so on, so that every row plays its share: taking the episodes that end first would favour
+    short ones.
 
     Args:
-        policy: of batch size 1; it is reset at the start of each episode.
+        policy: it is reset at the start of each episode.
         env: ``reset(seed=...)`` gives (observation, info), ``step(action)`` gives (observation,
             reward, terminated, truncated, info).
+        episodes: how many.
         target_return: the raw return to ask for; without it, the contract's first target.
-        seed: episode ``i`` is reset with ``seed + i``; without it the environment chooses.
+        seed: episode ``i`` is reset with ``seed + i``; without it the environment chooses. A vector
+            environment that resets itself (``NEXT_STEP``, ``SAME_STEP``) takes a seed only for the
+            first episode of each row and goes on with its own random numbers.
         max_steps: ends an episode as truncated after that many steps.
         on_step: called after each step with (episode, steps so far, return so far).
 
+    Returns:
+        The episodes in order, whichever ended first.
+
     Raises:
-        ValueError: more than one row, or spaces of the environment that contradict the contract.
+        ValueError: ``batch_size`` is not the number of environments, spaces of the environment
+            contradict the contract, a vector environment does not say how it resets, or one that
+            resets itself is to be cut short by ``max_steps`` and then go on.
     """
-    if policy.batch_size != 1:
-        raise ValueError(f"rollout runs one environment, and batch_size is {policy.batch_size}")
     check_spaces(policy, env)
-    results = []
+    if is_vector(env):
+        return vector_rollout(policy, env, episodes, target_return, seed, max_steps, on_step)
+    if policy.batch_size != 1:
+        raise ValueError(
+            f"batch_size is {policy.batch_size}, and this is a single environment: make the policy "
+            "with batch_size=1, or pass a vector environment (gymnasium.make_vec)"
+        )
+    results: list[Episode] = []
     for index in range(episodes):
         episode_seed = None if seed is None else seed + index
         observation, _ = env.reset(seed=episode_seed)
@@ -72,29 +82,3 @@ def rollout(
             )
         )
     return results
-
-
-def check_spaces(policy: Policy, env: Any) -> None:
-    """The environment's observation and action must have the contract's shapes.
-
-    Raises:
-        ValueError: they do not.
-    """
-    contract, action = policy.contract, env.action_space
-    choices = getattr(action, "n", None)
-    if (contract.action.kind == "discrete") != (choices is not None):
-        raise ValueError(f"the environment's action is {action}, the artifact's {contract.action}")
-    if choices is not None and choices != contract.action.size:
-        raise ValueError(
-            f"the environment has {choices} actions, and the artifact {contract.action.size}"
-        )
-    pairs = [("observation", env.observation_space, contract.state.shape)]
-    if choices is None:
-        pairs.append(("action", action, (contract.action.size,)))
-    for name, space, expected in pairs:
-        if space.shape is not None and tuple(space.shape) != tuple(expected):
-            raise ValueError(
-                f"the environment's {name} has shape {tuple(space.shape)}, and the artifact "
-                f"expects {tuple(expected)}"
-                + (f": it was made for {contract.environment}" if contract.environment else "")
-            )
