@@ -34,10 +34,10 @@ def exported(
     if artifact.beside is not None:
         lines.append(Text(f"and {artifact.beside}, the operators that a minimal build needs"))
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
-    file = _word(str(path))
+    file = shell_word(str(path))
     if contract.precision != "fp32":
         flags = f"--precision {contract.precision} {flags}"
-    validate = f"dt-export validate {file} --model {_word(model)} {flags}".rstrip()
+    validate = f"dt-export validate {file} --model {shell_word(model)} {flags}".rstrip()
     commands = [validate, f"dt-export inspect {file}"]
     if contract.producer.get("target") == "onnx" and contract.graph != "backbone":
         commands.insert(0, f"dt-export run {file} --env {_env(contract, environment)}")
@@ -48,7 +48,7 @@ def exported(
     return Group(*lines)
 
 
-def _word(text: str) -> str:
+def shell_word(text: str) -> str:
     """A path or name quoted for a shell, so that it is neither expanded nor taken for a flag."""
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
@@ -58,4 +58,4 @@ def _env(contract: Contract, named: str | None) -> str:
     known = contract.environment
     if known is None or (":" in known and known != named):
         return "ENV"
-    return _word(known)
+    return shell_word(known)
