@@ -35,7 +35,7 @@ def doctor() -> None:
 
 def rows() -> list[tuple[str, str, str]]:
     """(what, found, how to get it); the last is empty if all is well."""
-    found = [("python", platform.pythoninstalled(), "")]
+    found = [("python", platform.python_version(), "")]
     for package, remedy in PACKAGES.items():
         seen = installed(package)
         found.append((package, seen or "missing", "" if seen else remedy or "reinstall dt-export"))
