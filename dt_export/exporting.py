@@ -3,28 +3,29 @@
 import os
 from collections.abc import Callable, Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from dt_runtime import Contract, slots
+from dt_runtime import slots
+from dt_runtime.contract import Contract
 
-from dt_export import graphs, validation
-from dt_export.checkpoints import Checkpoint
+from dt_export import flags
+from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.errors import CheckError, UsageError
 from dt_export.evaluation.environment import make_environment
-from dt_export.files.ours import is_artifact, is_listing
-from dt_export.files.writing import Output, atomic, files_at
-from dt_export.graphs import step
-from dt_export.graphs.backbone import GRAPH
-from dt_export.models.backbone import Backbone
+from dt_export.files.writing import Output, files_at, together
+from dt_export.graphs import DEFAULT, Kind, graph_named
+from dt_export.graphs.kind import BATCH, SEQUENCE
+from dt_export.graphs.step import SLOTS
+from dt_export.options import Options
 from dt_export.process import interrupts
-from dt_export.targets import TARGETS, Artifact, Opened
-from dt_export.targets.artifact import contract_of
-from dt_export.targets.onnx import file as onnx
-from dt_export.targets.onnx import ort
-from dt_export.validation import Report, closed_loop
+from dt_export.targets import TARGETS, Artifact, Opened, Target
+from dt_export.targets.contract import contract_of
+from dt_export.targets.target import Written
+from dt_export.validation import Report, check, closed_loop
+
+OnCase = Callable[[int, int], None]
 
 
 class ValidationFailedError(CheckError):
@@ -46,37 +47,12 @@ class ValidationFailedError(CheckError):
         self.report = report
 
 
-@dataclass(frozen=True)
-class Options:
-    """What an export can be told beside where it goes.
-
-    ``static_batch`` and ``static_length`` are sizes that the file fixes, for engines that need it:
-    environments at once, and timesteps of every window (shorter ones are padded on the left). A
-    step graph has ``static_length`` as its context length, and with ``static_batch`` its default
-    number of slots. ``episodes`` are played by fp16 and int8 against fp32 where the environment is
-    known and installed; 0 for none. ``environment`` is the one that the user names. Without it, it
-    is the checkpoint's, of which no module is imported: a file may name any.
-    """
-
-    graph: str = "policy"
-    outputs: tuple[str, ...] = ()  # of a sequence graph; none for all predictions
-    sample: bool = False  # put out mu and log_std of a stochastic policy too
-    opset: int = onnx.DEFAULT_OPSET
-    precision: str = "fp32"
-    format: str = "onnx"  # or ort: ONNX Runtime's own, with a list of its operators beside it
-    static_batch: int | None = None
-    static_length: int | None = None
-    validate: bool = True
-    episodes: int = closed_loop.EPISODES
-    environment: str | None = None
-
-
 def export(
     checkpoint: Checkpoint,
     target: str = "onnx",
     path: Path | None = None,
     *,
-    on_case: Callable[[int, int], None] | None = None,
+    on_case: OnCase | None = None,
     force: bool = False,
     inputs: Iterable[Path] = (),
     **options: Any,
@@ -87,116 +63,112 @@ def export(
     a seed made of the weights, so that the same export gives the same bytes.
 
     Args:
-        path: where to; without it, ``<name>.onnx`` in this folder, graph and precision in its name
-            where they are not the usual ones.
-        on_case: called with (done, in all) while it validates.
+        target: a key of ``dt_export.targets.TARGETS``.
+        path: where to write. By default ``<name>.onnx`` in this folder, with the graph and the
+            precision in its name where they are not the usual ones.
+        on_case: called with (done, in all) during validation.
         force: replace a file that dt-export did not write. The checkpoint's own never is.
         inputs: further files that are not to be replaced.
-        options: the fields of ``Options``.
+        options: the fields of the target's options (see ``dt_export.options``).
+
+    Returns:
+        The artifact, and the report of its validation; None with ``validate=False``.
 
     Raises:
-        UsageError: a graph, output, opset, size or folder that does not exist, or a path that may
-            not be written.
+        UsageError: a graph, output, option or folder that does not exist, or a path that may not
+            be written.
         ValidationFailedError: not equal; no file is left behind.
         CheckError: the episodes of a smaller precision could not be played to their end.
     """
-    wanted = Options(**options)
-    _check(checkpoint, target, wanted)
-    writer = TARGETS[target]
-    suffix = ort.SUFFIX if wanted.format == "ort" else writer.SUFFIX
-    path = path or default_path(checkpoint, suffix, wanted.graph, wanted.precision)
+    to, wanted = _target(target), _options(target, options)
+    kind = graph_named(wanted.graph)
+    check_options(checkpoint, to, kind, wanted)
+    suffix = to.suffix(wanted)
+    path = path or default_path(checkpoint, suffix, kind, wanted.precision)
     if path.suffix != suffix:
         raise UsageError(f"--output {path}: expected a file ending in {suffix}")
     given = (*files_at(checkpoint.path), *inputs)
-    output = Output(path, "--output", is_artifact, given, force)
-    if wanted.format == "ort":
-        replace(output, path=ort.list_path(path), ours=is_listing).check()
+    companions = to.companions(path, wanted)
+    outputs = [
+        Output(file.path, "--output", file.ours, given, force)
+        for file in (Written(path, "the artifact"), *companions)
+    ]
     checkpoint, sizes = _static(checkpoint, wanted)
-    with atomic(output, writer.SUFFIX) as temporary:
-        traced, contract = _trace(checkpoint, target, wanted, sizes, wanted.precision)
-        writer.write(traced, contract, temporary)
-        report = None
+    with together(outputs) as folder:
+        temporary, report = folder / path.name, None
+        traced, contract = _trace(checkpoint, to, kind, wanted, sizes)
+        to.write(traced, contract, temporary)
         if wanted.validate:
-            seed = int(checkpoint.source.sha256[:8], 16)
-            opened = _opened(temporary, wanted, writer)
-            report = validation.check(
-                opened, checkpoint, seed=seed, precision=wanted.precision, on_case=on_case
-            )
-            if report.passed and wanted.precision != "fp32" and wanted.episodes:
-                report = _play(report, opened, checkpoint, wanted, sizes, on_case)
-            if not report.passed:
-                raise ValidationFailedError(report)
+            report = _validated(to, temporary, checkpoint, kind, wanted, sizes, on_case)
             contract = replace(contract, validation=report.validation())
-            writer.write(traced, contract, temporary)
-        if wanted.format == "ort":
-            ort.convert(temporary, path, force=force, inputs=given)
-            temporary.unlink()
-    beside = ort.list_path(path) if wanted.format == "ort" else None
+            to.write(traced, contract, temporary)
+    beside = {file.path: file.what for file in companions}
     return Artifact(path, contract, path.stat().st_size, beside), report
 
 
-def _opened(written: Path, wanted: Options, writer: ModuleType) -> Opened:
-    """What is to be validated: the file itself, or what it becomes in ORT format."""
-    if wanted.format == "onnx":
-        return writer.read(written)
-    with interrupts.temporary_folder() as folder:
-        path = folder / f"validated{ort.SUFFIX}"
-        ort.save(written, path)
-        return onnx.read(path)
-
-
-def _check(checkpoint: Checkpoint, target: str, wanted: Options) -> None:
-    """Combinations that do not exist."""
-    graph, precision = wanted.graph, wanted.precision
-    if (graph == GRAPH) != isinstance(checkpoint.model, Backbone):
-        raise UsageError(f"--graph {graph}: load the checkpoint with backbone={graph == GRAPH}")
-    if precision not in graphs.PRECISIONS:
-        known = ", ".join(graphs.PRECISIONS)
-        raise UsageError(f"--precision is {precision!r}, expected one of {known}")
-    if precision != "fp32" and (target != "onnx" or graph not in ("policy", "step")):
-        raise UsageError(
-            f"--precision {precision} is made of ONNX files of graph policy or step, "
-            f"not of {target} {graph}"
-        )
-    if wanted.format not in ("onnx", "ort"):
-        raise UsageError(f"--format is {wanted.format!r}, expected onnx or ort")
-    if wanted.format == "ort" and target != "onnx":
-        raise UsageError(f"--format ort is made of ONNX files, not of {target}")
-    sizes = {"--static-batch": wanted.static_batch, "--static-length": wanted.static_length}
+def check_options(checkpoint: Checkpoint, target: Target, kind: Kind, options: Options) -> None:
+    """Raise UsageError for a combination that does not exist, or does not fit the checkpoint."""
+    kind.check_model(checkpoint.model)
+    flags.check(options)
+    target.check(kind, options.precision)
+    sizes = {"--static-batch": options.static_batch, "--static-length": options.static_length}
     for flag, size in sizes.items():
-        if size is None:
-            continue
-        if graph == GRAPH:
-            raise UsageError(f"{flag} belongs to --graph policy, step or sequence, not to {graph}")
-        if size < 1:
+        if size is not None and kind.floats is None:
+            raise UsageError(
+                f"{flag} belongs to --graph policy, step or sequence, not to {kind.name}"
+            )
+        if size is not None and size < 1:
             raise UsageError(f"{flag} is {size}, expected at least 1")
-    context = getattr(checkpoint.facts, "context_length", 0)
-    if wanted.static_length is not None and wanted.static_length > context:
+    context = checkpoint.facts.context_length or 0
+    if options.static_length is not None and options.static_length > context:
         raise UsageError(
-            f"--static-length is {wanted.static_length}, expected at most K, which is {context}"
+            f"--static-length is {options.static_length}, expected at most K, which is {context}"
         )
-    if wanted.static_batch is not None:
-        _check_memory(checkpoint, graph, wanted.static_batch, wanted.static_length or context)
+    if options.static_batch is not None:
+        length = options.static_length or context
+        check_memory(checkpoint, kind, options.static_batch, length, "--static-batch")
 
 
-def _check_memory(checkpoint: Checkpoint, graph: str, batch: int, context: int) -> None:
-    """Refuse a batch that this machine could not even trace.
+def check_memory(
+    checkpoint: Checkpoint, kind: Kind, batch: int, context_length: int, flag: str
+) -> None:
+    """Raise UsageError for a batch that this machine could not even trace.
 
     Counted is what one layer holds at a time, which is a lower bound.
     """
-    config = checkpoint.model.config
-    length = config.tokens_per_step * context
-    if graph == step.GRAPH:
-        floats = min(slots.DEFAULT, context) * length * 2 * config.hidden_size * config.n_layer
-    else:
-        floats = length * (4 * config.hidden_size + config.n_inner)
-        floats += config.n_head * length * length
+    floats = kind.floats(checkpoint.model.config, context_length) if kind.floats else 0
     needed, there = 4 * batch * floats, _memory()
     if there is not None and needed > there:
         raise UsageError(
-            f"--static-batch is {batch}: a batch of that size takes {needed / 2**30:.3g} GiB or "
+            f"{flag} is {batch}: a batch of that size takes {needed / 2**30:.3g} GiB or "
             f"more, and this machine has {there / 2**30:.3g} GiB of memory"
         )
+
+
+def default_path(checkpoint: Checkpoint, suffix: str, kind: Kind, precision: str = "fp32") -> Path:
+    """The name says what is not usual: ``hopper.onnx``, ``hopper_step_int8.onnx``."""
+    parts = [checkpoint.name]
+    parts += [kind.name] if kind is not DEFAULT else []
+    parts += [precision] if precision != "fp32" else []
+    return Path(f"{'_'.join(parts)}{suffix}")
+
+
+def _target(name: str) -> Target:
+    if name not in TARGETS:
+        raise UsageError(f"the target is {name!r}, expected one of {', '.join(TARGETS)}")
+    return TARGETS[name]
+
+
+def _options(target: str, given: dict[str, Any]) -> Options:
+    kind = _target(target).options
+    known = {field.name for field in fields(kind)}
+    for name in given:
+        if name not in known:
+            raise UsageError(
+                f"{name} is no option of target {target}, expected some of "
+                f"{', '.join(sorted(known))}"
+            )
+    return kind(**given)
 
 
 def _memory() -> int | None:
@@ -212,35 +184,57 @@ def _static(checkpoint: Checkpoint, wanted: Options) -> tuple[Checkpoint, dict[s
     sizes: dict[str, int] = {}
     if wanted.static_length is not None:
         checkpoint = checkpoint.with_context_length(wanted.static_length)
-        sizes[graphs.SEQUENCE] = wanted.static_length
+        sizes[SEQUENCE] = wanted.static_length
     if wanted.static_batch is not None:
-        sizes[graphs.BATCH] = wanted.static_batch
-        sizes[step.SLOTS] = min(slots.DEFAULT, checkpoint.facts.context_length)
+        sizes[BATCH] = wanted.static_batch
+        sizes[SLOTS] = min(slots.DEFAULT, checkpoint.facts.context_length or 1)
     return checkpoint, sizes
 
 
 def _trace(
-    checkpoint: Checkpoint, target: str, wanted: Options, sizes: dict[str, int], precision: str
+    checkpoint: Checkpoint, target: Target, kind: Kind, wanted: Options, sizes: dict[str, int]
 ) -> tuple[Any, Contract]:
-    graph = wanted.graph
-    names = graphs.output_names(checkpoint.model.config, graph, wanted.outputs, wanted.sample)
-    module = graphs.build(checkpoint, graph, names, precision)
-    producer = {"target": target}
-    if target == "onnx":
-        producer["opset"] = wanted.opset
-    contract = contract_of(checkpoint, graph, names, producer, precision, sizes)
-    if target == "onnx":
-        return onnx.trace(module, contract, wanted.opset), contract
-    return TARGETS[target].trace(module, contract), contract
+    config = checkpoint.model.config
+    names = kind.output_names(config, wanted.outputs, wanted.sample)
+    module = kind.module(checkpoint, names, wanted.precision)
+    producer = {"target": target.name, **target.producer(wanted)}
+    contract = contract_of(checkpoint, kind, names, producer, wanted.precision, sizes)
+    return target.trace(module, contract, wanted), contract
+
+
+def _validated(
+    target: Target,
+    written: Path,
+    checkpoint: Checkpoint,
+    kind: Kind,
+    wanted: Options,
+    sizes: dict[str, int],
+    on_case: OnCase | None,
+) -> Report:
+    """The report of a file that passes.
+
+    Raises:
+        ValidationFailedError: it does not.
+    """
+    seed = int((checkpoint.source.sha256 or "0")[:8], 16)
+    opened = target.read(written, "cpu")
+    report = check(opened, checkpoint, seed=seed, precision=wanted.precision, on_case=on_case)
+    if report.passed and wanted.precision != "fp32" and wanted.episodes:
+        report = _play(report, opened, checkpoint, target, kind, wanted, sizes, on_case)
+    if not report.passed:
+        raise ValidationFailedError(report)
+    return report
 
 
 def _play(
     report: Report,
     opened: Opened,
     checkpoint: Checkpoint,
+    target: Target,
+    kind: Kind,
     wanted: Options,
     sizes: dict[str, int],
-    on_case: Callable[[int, int], None] | None,
+    on_case: OnCase | None,
 ) -> Report:
     """The report with the returns of both precisions, or with why there are none."""
     environment = wanted.environment or checkpoint.facts.environment
@@ -258,17 +252,17 @@ def _play(
             raise
         return replace(report, not_played=str(error))
     with closing(env), interrupts.temporary_folder() as folder:
-        path = folder / f"fp32{onnx.SUFFIX}"
-        onnx.write(*_trace(checkpoint, "onnx", wanted, sizes, "fp32"), path)
+        path = folder / f"fp32{target.suffix(wanted)}"
+        target.write(
+            *_trace(checkpoint, target, kind, replace(wanted, precision="fp32"), sizes), path
+        )
         played = closed_loop.compare(
-            opened.engine, onnx.read(path).engine, env, environment, None, wanted.episodes, on_case
+            opened.engine,
+            target.read(path, "cpu").engine,
+            env,
+            environment,
+            None,
+            wanted.episodes,
+            on_case,
         )
     return replace(report, closed_loop=played)
-
-
-def default_path(checkpoint: Checkpoint, suffix: str, graph: str, precision: str = "fp32") -> Path:
-    """The name says what is not usual: ``hopper.onnx``, ``hopper_step_int8.onnx``."""
-    parts = [checkpoint.name]
-    parts += [graph] if graph != "policy" else []
-    parts += [precision] if precision != "fp32" else []
-    return Path(f"{'_'.join(parts)}{suffix}")

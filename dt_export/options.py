@@ -54,6 +54,8 @@ class Options:
         help="Compare with eager PyTorch before the file gets its name.",
     )
     environment: str | None = None  # the command line takes it from --env
+    precision: str = "fp32"  # targets that have others give it a flag
+    episodes: int = EPISODES
 
 
 @dataclass(frozen=True)

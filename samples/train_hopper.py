@@ -1,7 +1,7 @@
 """Make the bundled Hopper-v5 Decision Transformer from a simulator and two CPU cores.
 
     pip install "dt-export[gym]" transformers matplotlib
-    python samples/train_hopper.py --plot docs/hopper_returns.svg
+    python samples/train_hopper.py --plot hopper_returns.svg
 
 Nothing is downloaded. The program
 

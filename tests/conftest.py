@@ -13,6 +13,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import transformers
 from checkpoints_made_here import save_hugging_face
 from fuzz.summary import pytest_terminal_summary  # noqa: F401 - a hook
+from pages import reader  # noqa: F401 - a fixture
 
 from dt_export.checkpoints import Checkpoint, Overrides, load
 from dt_export.cli.app import main

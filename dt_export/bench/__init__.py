@@ -1,4 +1,4 @@
-"""``dt-export bench``: one control step every way it can be had, measured in turn."""
+"""``dt-export bench``: one control step, run in many ways and measured in turn."""
 
 from dt_export.bench.running import bench
 

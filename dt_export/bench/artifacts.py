@@ -1,4 +1,4 @@
-"""Sides that run an artifact through ``dt_runtime``, and how long its engine takes of a step."""
+"""Candidates that run an artifact through ``dt_runtime``, with the engine's share of each step."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 from dt_runtime import Contract, OnnxEngine, Policy
 
-from dt_export.bench import cold
-from dt_export.bench.side import Setting, Side
+from dt_export.bench import cold, kinds
+from dt_export.bench.candidate import Candidate, Setting
+from dt_export.errors import UsageError
+from dt_export.targets.opening import opening
 
-TARGET_RETURN = 1000.0  # raw; the work does not depend on it
+TARGET_RETURN = 1000.0  # raw; any value means the same work
 
 
 class TimedEngine:
-    """An OnnxEngine that notes the nanoseconds of every run in ``runs``.
+    """An OnnxEngine that appends the nanoseconds of every run to ``runs``.
 
-    So ``Policy.act`` and the run inside it are timed in the same call, and their difference is
-    what the policy adds.
+    ``Policy.act`` and the run inside it are timed in the same call, so their difference is what
+    the policy adds.
     """
 
     def __init__(self, path: Path, threads: int = 1, context_length: int | None = None):
@@ -30,7 +32,7 @@ class TimedEngine:
         self.contract: Contract = contract
         self.runs: list[int] = []
 
-    def __getattr__(self, name: str) -> Any:  # whatever else a Policy asks of its engine
+    def __getattr__(self, name: str) -> Any:  # whatever else a Policy uses of its engine
         return getattr(self._engine, name)
 
     def bind(
@@ -46,46 +48,54 @@ class TimedEngine:
         return timed
 
 
-def exported(setting: Setting, graph: str, precision: str, slots: int | None) -> Side:
+def exported(setting: Setting, graph: str, precision: str, slots: int | None) -> Candidate:
     """Our own export of the setting's checkpoint, made if there is none yet.
 
     Raises:
-        UsageError: this graph or precision cannot be had of this model.
+        UsageError: this model has no such graph or precision.
     """
     from dt_export.exporting import export
 
-    options = {"graph": graph, "precision": precision, "validate": False}
-    # A policy takes windows of any length. What other graphs fix is theirs, so each K has its own.
-    of_length = "" if graph == "policy" else f"_{setting.length}"
-    name = f"{graph}_{precision}{of_length}.onnx"
+    # One file of windows serves every K; caches have a size, so there each K needs its own file.
+    of_length = f"_{setting.length}" if kinds.has_slots(graph) else ""
     path = setting.exports.made(
-        name, lambda path: export(setting.checkpoint, "onnx", path, **options)
+        f"{graph}_{precision}{of_length}.onnx",
+        lambda path: export(
+            setting.checkpoint, "onnx", path, graph=graph, precision=precision, validate=False
+        ),
     )
     return onnx_file(path, setting, slots, setting.length)
 
 
 def onnx_file(
     path: Path, setting: Setting, slots: int | None = None, context_length: int | None = None
-) -> Side:
+) -> Candidate:
     """``Policy.act`` of an ONNX artifact at a full window.
 
     Args:
         slots: of a step graph.
         context_length: K in place of the contract's; only for files whose axes are dynamic.
+
+    Raises:
+        UsageError: the file cannot be read, or does not take this batch or number of slots.
     """
     options: dict[str, Any] = {} if slots is None else {"slots": slots}
-    engine = TimedEngine(path, setting.threads, context_length)
-    policy = Policy(engine, batch_size=setting.batch, **options)
+    with opening(path, "cpu"):
+        engine = TimedEngine(path, setting.threads, context_length)
+    try:
+        policy = Policy(engine, batch_size=setting.batch, **options)
+    except ValueError as error:  # the batch or the slots do not fit this file
+        raise UsageError(str(error)) from None
     policy.reset(TARGET_RETURN)
     observation = _observation(policy)
     reward = 0.0 if setting.batch == 1 else np.zeros(setting.batch)
-    for _ in range(policy.contract.context_length + 1):  # the window is full from here on
+    for _ in range(policy.contract.context_length + 1):  # after these the window is full
         policy.act(observation, reward)
 
     def step() -> None:
         policy.act(observation, reward)
 
-    return Side(step, engine.runs, path, cold.runtime(path, options, setting.threads))
+    return Candidate(step, engine.runs, path, cold.runtime(path, options, setting.threads))
 
 
 def _observation(policy: Policy) -> np.ndarray:

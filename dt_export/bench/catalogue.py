@@ -2,46 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dt_export.bench.side import Setting, Side
+from dt_export.bench import artifacts, eager, naive
+from dt_export.bench.candidate import Candidate, Setting
 from dt_export.errors import UsageError
+
+Make = Callable[[Setting], Candidate]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A side by name, before it is made.
+    """A candidate by name, before it is made.
 
-    ``maker`` is a function of ``eager`` or ``naive``; without one the side is our ONNX export of
-    ``graph`` in ``precision``, with ``slots`` if it is a step.
+    ``make`` raises UsageError where the candidate is not available; the message says why.
     """
 
     key: str  # for the command line
     title: str  # for people
-    maker: str | None = None
-    graph: str = "policy"
+    make: Make
     precision: str = "fp32"
-    slots: int | None = None
+    slots: int | None = None  # of a step graph; None for whole windows
+
+
+def _export(
+    key: str, title: str, graph: str, precision: str = "fp32", slots: int | None = None
+) -> Entry:
+    """Our own ONNX export of a graph, run by ``dt_runtime``."""
+
+    def make(setting: Setting) -> Candidate:
+        return artifacts.exported(setting, graph, precision, slots)
+
+    return Entry(key, title, make, precision, slots)
 
 
 CATALOGUE = (
-    Entry("transformers", "transformers eager", "eager.transformers"),
-    Entry("eager", "our eager", "eager.ours"),
-    Entry("compile", "our eager, torch.compile", "eager.ours_compiled"),
-    Entry("compile-policy", "policy graph, torch.compile", "eager.policy_compiled"),
-    Entry("torchscript", "policy graph, TorchScript", "eager.torchscript"),
-    Entry("naive", "naive export, ONNX Runtime", "naive.naive"),
-    Entry("policy", "policy"),
-    Entry("policy-fp16", "policy fp16", precision="fp16"),
-    Entry("policy-int8", "policy int8", precision="int8"),
-    Entry("step", "step, 1 slot", graph="step", slots=1),
-    Entry("step-2", "step, 2 slots", graph="step", slots=2),
-    Entry("step-4", "step, 4 slots", graph="step", slots=4),
-    Entry("step-int8", "step int8, 1 slot", graph="step", precision="int8", slots=1),
-    Entry("step-int8-4", "step int8, 4 slots", graph="step", precision="int8", slots=4),
+    Entry("transformers", "transformers eager", eager.transformers),
+    Entry("eager", "our eager", eager.ours),
+    Entry("compile", "our eager, torch.compile", eager.ours_compiled),
+    Entry("compile-policy", "policy graph, torch.compile", eager.policy_compiled),
+    Entry("torchscript", "policy graph, TorchScript", eager.torchscript),
+    Entry("naive", "naive export, ONNX Runtime", naive.naive),
+    _export("policy", "policy", "policy"),
+    _export("policy-fp16", "policy fp16", "policy", "fp16"),
+    _export("policy-int8", "policy int8", "policy", "int8"),
+    _export("step", "step, 1 slot", "step", slots=1),
+    _export("step-2", "step, 2 slots", "step", slots=2),
+    _export("step-4", "step, 4 slots", "step", slots=4),
+    _export("step-int8", "step int8, 1 slot", "step", "int8", slots=1),
+    _export("step-int8-4", "step int8, 4 slots", "step", "int8", slots=4),
 )
-BASELINES = ("transformers", "eager")  # what others are compared with: the first that is there
+BASELINES = ("transformers", "eager")  # others are compared with the first that was measured
 SWEPT = ("transformers", "naive", "policy", "step")
 
 
@@ -49,7 +61,7 @@ def chosen(keys: Sequence[str] | None) -> tuple[Entry, ...]:
     """Entries by key, in the catalogue's order; all of them without keys.
 
     Raises:
-        UsageError: no side of that name, or no name at all.
+        UsageError: a key that is not in the catalogue, or no key at all.
     """
     if keys is None:
         return CATALOGUE
@@ -58,26 +70,5 @@ def chosen(keys: Sequence[str] | None) -> tuple[Entry, ...]:
         if key not in known:
             raise UsageError(f"--sides has {key!r}, expected some of {', '.join(known)}")
     if not keys:
-        raise UsageError(f"--sides names no side, expected some of {', '.join(known)}")
+        raise UsageError(f"--sides is empty, expected some of {', '.join(known)}")
     return tuple(entry for entry in CATALOGUE if entry.key in keys)
-
-
-def make(entry: Entry, setting: Setting) -> Side:
-    """The side of an entry, ready to step.
-
-    Raises:
-        UsageError: it cannot be had; the message says why.
-    """
-    from dt_export.bench import artifacts, eager, naive
-
-    if entry.maker is None:
-        return artifacts.exported(setting, entry.graph, entry.precision, entry.slots)
-    module, function = entry.maker.split(".")
-    return getattr({"eager": eager, "naive": naive}[module], function)(setting)
-
-
-def reason(error: Exception) -> str:
-    """Why a side cannot be had, in one line."""
-    lines = str(error).strip().splitlines() or [""]
-    text = lines[0] if isinstance(error, UsageError) else f"{type(error).__name__}: {lines[0]}"
-    return text if len(text) <= 200 else text[:197] + "..."

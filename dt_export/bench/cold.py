@@ -1,7 +1,7 @@
 """From process start to the first action, and peak memory, each in fresh processes.
 
-The clock starts before the process does and stops inside it, after the first action. The peak is
-VmHWM of /proc/self/status: ``ru_maxrss`` would begin with the memory of the parent.
+The clock starts before the process does and stops inside it, after the first action. What runs in
+those processes is in ``programs/``.
 """
 
 import json
@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -22,93 +22,21 @@ from dt_export.facts import Overrides
 
 SECONDS = 120.0  # what one process may take
 
-BEGIN = "import json, sys; given = json.loads(sys.argv[1])\n"
-END = """
-import time
-end = time.monotonic_ns()
-peak = None
-try:
-    with open("/proc/self/status") as status:
-        peak = next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
-except (OSError, StopIteration):
-    pass
-print(json.dumps({"end_ns": end, "peak": peak}))
-"""
-
-TRANSFORMERS = """
-import torch
-from transformers import DecisionTransformerModel
-torch.set_num_threads(given["threads"])
-model = DecisionTransformerModel.from_pretrained(given["path"]).eval()
-config = model.config
-with torch.no_grad():
-    model(
-        states=torch.zeros(1, 1, config.state_dim),
-        actions=torch.zeros(1, 1, config.act_dim),
-        returns_to_go=torch.zeros(1, 1, 1),
-        timesteps=torch.zeros(1, 1, dtype=torch.int64),
-        attention_mask=torch.ones(1, 1, dtype=torch.int64),
-    )
-"""
-EAGER = """
-from pathlib import Path
-import torch
-from dt_export import Overrides, load
-from dt_export.graphs import input_specs
-torch.set_num_threads(given["threads"])
-overrides = given["overrides"]
-if overrides["stats"] is not None:
-    overrides["stats"] = Path(overrides["stats"])
-model = load(given["path"], Overrides(**overrides)).model
-inputs = {}
-for spec in input_specs(model.config, "sequence"):
-    shape = [1 if isinstance(axis, str) else axis for axis in spec.shape]
-    inputs[spec.name] = torch.ones(shape, dtype=getattr(torch, spec.dtype))
-with torch.no_grad():
-    model(**inputs)
-"""
-TORCHSCRIPT = """
-import torch
-torch.set_num_threads(given["threads"])
-module = torch.jit.load(given["path"])
-inputs = [torch.ones(shape, dtype=getattr(torch, dtype)) for shape, dtype in given["inputs"]]
-with torch.no_grad():
-    module(*inputs)
-"""
-BARE_ONNX = """
-import numpy as np
-import onnxruntime as ort
-options = ort.SessionOptions()
-options.intra_op_num_threads = given["threads"]
-options.log_severity_level = 4
-session = ort.InferenceSession(given["path"], options, providers=["CPUExecutionProvider"])
-types = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
-inputs = {
-    spec.name: np.ones([n if isinstance(n, int) else 1 for n in spec.shape], types[spec.type])
-    for spec in session.get_inputs()
-}
-session.run(None, inputs)
-"""
-RUNTIME = """
-import numpy as np
-from dt_runtime import Policy
-policy = Policy(given["path"], threads=given["threads"], **given["options"])
-policy.reset(1000.0)
-policy.act(np.zeros(policy.contract.state.shape, np.uint8))
-"""
+PROGRAMS = Path(__file__).parent / "programs"
+MAIN = PROGRAMS / "fresh.py"
 
 
 @dataclass(frozen=True)
 class Program:
-    """Python source of a process up to its first action, and what it is given as JSON."""
+    """A file with ``first_action(given)``, and what that is given: JSON, ``threads`` always."""
 
-    source: str
+    file: Path
     given: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Cold:
-    """Medians over fresh processes; the peak is None where the system does not tell it."""
+    """Medians over fresh processes. The peak is None where the system does not report one."""
 
     first_action_s: float
     peak_bytes: int | None
@@ -116,27 +44,29 @@ class Cold:
 
 
 def transformers(path: Path, threads: int) -> Program:
-    return Program(TRANSFORMERS, {"path": str(path), "threads": threads})
+    return _program("transformers", threads, path=str(path))
 
 
-def eager(path: Path, overrides: Overrides, threads: int) -> Program:
-    known = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(overrides).items()}
-    known["revision"] = None  # the path is what that revision was fetched to
-    return Program(EAGER, {"path": str(path), "overrides": known, "threads": threads})
+def eager(path: Path, overrides: Overrides, specs: Sequence[TensorSpec], threads: int) -> Program:
+    """Our model of a checkpoint; ``specs`` are the inputs of its forward pass."""
+    flags = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(overrides).items()}
+    flags["revision"] = None  # the path is what that revision was fetched to
+    inputs = {spec.name: _smallest(spec) for spec in specs}
+    return _program("eager", threads, path=str(path), overrides=flags, inputs=inputs)
 
 
-def torchscript(path: Path, specs: tuple[TensorSpec, ...], threads: int) -> Program:
-    inputs = [([1 if isinstance(n, str) else n for n in s.shape], s.dtype) for s in specs]
-    return Program(TORCHSCRIPT, {"path": str(path), "inputs": inputs, "threads": threads})
+def torchscript(path: Path, specs: Sequence[TensorSpec], threads: int) -> Program:
+    inputs = [_smallest(spec) for spec in specs]
+    return _program("torchscript", threads, path=str(path), inputs=inputs)
 
 
 def bare_onnx(path: Path, threads: int) -> Program:
-    return Program(BARE_ONNX, {"path": str(path), "threads": threads})
+    return _program("bare_onnx", threads, path=str(path))
 
 
 def runtime(path: Path, options: Mapping[str, Any], threads: int) -> Program:
     """An artifact through ``dt_runtime`` alone; ``options`` are keywords of ``Policy``."""
-    return Program(RUNTIME, {"path": str(path), "options": dict(options), "threads": threads})
+    return _program("runtime", threads, path=str(path), options=dict(options))
 
 
 def cold_starts(
@@ -146,7 +76,7 @@ def cold_starts(
 ) -> dict[str, Cold | str]:
     """Medians of ``runs`` fresh processes of each program, in turn; a string says what failed.
 
-    One process of each goes before and is not counted: it warms the disk cache.
+    One more process of each runs first, uncounted: it warms the disk cache.
 
     Raises:
         UsageError: fewer than one run.
@@ -168,6 +98,15 @@ def cold_starts(
     return {name: failed.get(name) or _median(seen[name][1:]) for name in programs}
 
 
+def _program(name: str, threads: int, **given: Any) -> Program:
+    return Program(PROGRAMS / f"{name}.py", given | {"threads": threads})
+
+
+def _smallest(spec: TensorSpec) -> tuple[list[int], str]:
+    """(shape, dtype) with symbolic axes of size 1."""
+    return [1 if isinstance(axis, str) else axis for axis in spec.shape], spec.dtype
+
+
 def _median(seen: list[tuple[float, int | None]]) -> Cold:
     peaks = [peak for _, peak in seen if peak is not None]
     peak = int(median(peaks)) if len(peaks) == len(seen) else None
@@ -179,8 +118,9 @@ def _fresh(program: Program) -> tuple[float, int | None]:
         "OMP_NUM_THREADS": str(program.given["threads"]),
         "HF_HUB_OFFLINE": "1",
     }
-    source = BEGIN + program.source + END
-    command = [sys.executable, "-W", "ignore", "-c", source, json.dumps(program.given)]
+    # -P: else the programs' folder would be on the path, where `transformers` is one of ours.
+    command = [sys.executable, "-P", "-W", "ignore", str(MAIN), str(program.file)]
+    command.append(json.dumps(program.given))
     begin = time.monotonic_ns()  # one clock for all processes of a machine
     try:
         done = subprocess.run(

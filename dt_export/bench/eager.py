@@ -1,4 +1,4 @@
-"""Sides that run in PyTorch: transformers, our own model, and both of ours compiled or traced."""
+"""Candidates that run in PyTorch: transformers, our model, and our graphs compiled or traced."""
 
 import signal
 import threading
@@ -6,15 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from dt_runtime.contract import TensorSpec
 from torch import nn
 
-from dt_export import graphs
-from dt_export.bench import cold
-from dt_export.bench.side import Setting, Side
+from dt_export.bench import cold, kinds
+from dt_export.bench.candidate import Candidate, Setting
 from dt_export.bench.windows import full_window
 from dt_export.errors import UsageError
 from dt_export.exporting import export
@@ -23,7 +22,7 @@ from dt_export.process.quiet import quietly
 COMPILE_SECONDS = 180.0
 
 
-def transformers(setting: Setting) -> Side:
+def transformers(setting: Setting) -> Candidate:
     """transformers as its users run it: ``from_pretrained``, ``eval``, SDPA, all heads.
 
     Raises:
@@ -36,24 +35,31 @@ def transformers(setting: Setting) -> Side:
         with torch.no_grad():
             model(**inputs, return_dict=False)
 
-    return Side(step, cold=cold.transformers(setting.checkpoint.path, setting.threads))
+    return Candidate(step, cold=cold.transformers(setting.checkpoint.path, setting.threads))
 
 
 def library_model(setting: Setting) -> nn.Module:
-    """The installed library's model of the setting's checkpoint."""
+    """The installed library's model of the setting's checkpoint.
+
+    Raises:
+        UsageError: it is not installed, or cannot read this checkpoint.
+    """
     from dt_export.validation.reference import load_transformers
 
     if find_spec("transformers") is None:
         raise UsageError("transformers is not installed: `pip install transformers`")
     if setting.checkpoint.dialect != "huggingface":
         raise UsageError(f"transformers does not read the dialect {setting.checkpoint.dialect}")
-    with quietly():
-        model = load_transformers(setting.checkpoint.path)
+    try:
+        with quietly():
+            model: Any = load_transformers(setting.checkpoint.path)
+    except Exception as error:  # whatever the library raises, the other candidates go on
+        raise UsageError(f"transformers: {type(error).__name__}: {first_line(error)}") from error
     model.set_attn_implementation("sdpa")  # its default, and its fastest
-    return model
+    return cast(nn.Module, model)
 
 
-def ours(setting: Setting) -> Side:
+def ours(setting: Setting) -> Candidate:
     """Our model's whole forward pass."""
     model, inputs = setting.checkpoint.model, _named_tensors(setting)
 
@@ -61,51 +67,51 @@ def ours(setting: Setting) -> Side:
         with torch.no_grad():
             model(**inputs)
 
-    program = cold.eager(setting.checkpoint.path, setting.overrides, setting.threads)
-    return Side(step, cold=program)
+    specs = kinds.model_inputs(setting.checkpoint.model.config)
+    program = cold.eager(setting.checkpoint.path, setting.overrides, specs, setting.threads)
+    return Candidate(step, cold=program)
 
 
-def ours_compiled(setting: Setting) -> Side:
+def ours_compiled(setting: Setting) -> Candidate:
     """Our model's whole forward pass under ``torch.compile``.
 
     Raises:
         UsageError: it cannot be compiled on this machine, or not in time.
     """
-    return Side(_compiled(setting.checkpoint.model, _named_tensors(setting)))
+    return Candidate(_compiled(setting.checkpoint.model, _named_tensors(setting)))
 
 
-def policy_compiled(setting: Setting) -> Side:
-    """The ``policy`` graph under ``torch.compile``: what PyTorch makes of the same work.
+def policy_compiled(setting: Setting) -> Candidate:
+    """The ``policy`` graph under ``torch.compile``: the same work, compiled by PyTorch.
 
     Raises:
         UsageError: it cannot be compiled on this machine, or not in time.
     """
-    module = graphs.build(setting.checkpoint, "policy")
-    inputs = tensors(graphs.input_specs(setting.checkpoint.model.config, "policy"), setting)
-    return Side(_compiled(module, inputs))
+    module = kinds.policy_module(setting.checkpoint)
+    inputs = tensors(kinds.policy_inputs(setting.checkpoint.model.config), setting)
+    return Candidate(_compiled(module, inputs))
 
 
-def torchscript(setting: Setting) -> Side:
+def torchscript(setting: Setting) -> Candidate:
     """The ``policy`` graph as our TorchScript file."""
     path = setting.exports.made(
         "policy.pt",
         lambda path: export(setting.checkpoint, "torchscript", path, validate=False),
     )
-    specs = graphs.input_specs(setting.checkpoint.model.config, "policy")
-    return torchscript_file(path, specs, setting)
+    return torchscript_file(path, kinds.policy_inputs(setting.checkpoint.model.config), setting)
 
 
-def torchscript_file(path: Path, specs: tuple[TensorSpec, ...], setting: Setting) -> Side:
-    """Any TorchScript file of ours that takes windows; ``specs`` are its inputs."""
+def torchscript_file(path: Path, specs: tuple[TensorSpec, ...], setting: Setting) -> Candidate:
+    """A TorchScript artifact that takes windows; ``specs`` are its inputs."""
     with quietly():
-        module = torch.jit.load(path, map_location="cpu")
+        module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
     inputs = tuple(tensors(specs, setting).values())
 
     def step() -> None:
         with torch.no_grad():
             module(*inputs)
 
-    return Side(step, file=path, cold=cold.torchscript(path, specs, setting.threads))
+    return Candidate(step, file=path, cold=cold.torchscript(path, specs, setting.threads))
 
 
 def tensors(specs: tuple[TensorSpec, ...], setting: Setting) -> dict[str, torch.Tensor]:
@@ -116,7 +122,7 @@ def tensors(specs: tuple[TensorSpec, ...], setting: Setting) -> dict[str, torch.
 
 
 def _named_tensors(setting: Setting) -> dict[str, torch.Tensor]:
-    return tensors(graphs.input_specs(setting.checkpoint.model.config, "sequence"), setting)
+    return tensors(kinds.model_inputs(setting.checkpoint.model.config), setting)
 
 
 def _compiled(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Callable[[], object]:
@@ -124,24 +130,25 @@ def _compiled(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Callable[[]
         with _within(COMPILE_SECONDS), quietly(), torch.no_grad(), _one_process():
             compiled = torch.compile(module, dynamic=False)
             compiled(**inputs)
-    except Exception as error:  # whatever is amiss with the compiler, the other sides go on
-        raise UsageError(f"torch.compile: {_first_line(error)}") from None
+    except Exception as error:  # whatever the compiler raises, the other candidates go on
+        raise UsageError(f"torch.compile: {first_line(error)}") from error
 
-    def step() -> None:
+    def step() -> object:
         with torch.no_grad():
-            compiled(**inputs)
+            return compiled(**inputs)
 
     return step
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
 @contextmanager
 def _one_process() -> Iterator[None]:
-    """Compile in this process: workers would stay behind and disturb what is measured."""
+    """Compile in this process: workers would stay alive and disturb the measurement."""
     from torch._inductor import config
 
     with config.patch(compile_threads=1):
@@ -150,7 +157,7 @@ def _one_process() -> Iterator[None]:
 
 @contextmanager
 def _within(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the body after that long; without a limit off the main thread."""
+    """Raise TimeoutError in the body after that long; no limit outside the main thread."""
     main = threading.current_thread() is threading.main_thread()
     if not main or not hasattr(signal, "setitimer"):
         yield
@@ -161,7 +168,7 @@ def _within(seconds: float) -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        # Again each second: the first may come where a compiler takes any exception for its own.
+        # Repeat each second: the compiler may swallow the first one.
         signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
         yield
     finally:

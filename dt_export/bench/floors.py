@@ -1,9 +1,10 @@
-"""What no implementation on this machine can beat: its weights read once, its products done.
+"""What no implementation on this machine can beat: read the weights once, do the products.
 
-Bandwidth and product rates are measured in the same turns as the sides, so that both see the same
-machine and ``distance = p50 / floor`` holds where microseconds do not. A probe makes several
-passes in a row: its operands are then as near as they can be, while a side finds its weights where
-the other sides have left them. The floor is a true one, and somewhat out of reach.
+Bandwidth and product rates are measured in the same turns as the candidates. Both then see the
+same machine, and ``distance = p50 / floor`` holds even where microseconds drift. A probe makes
+several passes in a row, so its operands are in the nearest cache that holds them, and a
+candidate's weights may not be. The floor is therefore a true lower bound that nothing quite
+reaches.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -13,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from dt_export.bench.side import Side
+from dt_export.bench.candidate import Candidate
 from dt_export.bench.timing import Samples
 from dt_export.bench.work import FLOAT, Work, policy_work
 from dt_export.models.decision_transformer import ModelConfig
 
 READ = "floor: read"
 PRODUCTS = "floor: {} products"
-MOST_ROWS = 4096  # more do not make products faster
+MOST_ROWS = 4096  # products get no faster with more
 PASSES = 5  # of a probe in one step
 
 
@@ -28,11 +29,10 @@ PASSES = 5  # of a probe in one step
 class Rates:
     """What this machine did in this run.
 
-    ``bandwidth`` is bytes a second of reading again and again over a buffer as large as the
-    model's float32 weights: from the nearest cache that holds it (a model of 2 MB: the second or
-    third level), or from memory where none does. ``products`` is FLOPs a second by precision, of
-    matrix products at the model's own sizes; a precision that PyTorch cannot multiply in is not
-    there.
+    ``bandwidth`` is bytes a second, reading a buffer as large as the model's float32 weights again
+    and again: from the nearest cache that holds it (for a model of 2 MB, the second or third
+    level), or from memory where none does. ``products`` is FLOPs a second by precision, of matrix
+    products at the model's own sizes. A precision that PyTorch cannot multiply in is missing.
     """
 
     bandwidth: float
@@ -41,7 +41,7 @@ class Rates:
 
 @dataclass(frozen=True)
 class Floor:
-    """The least time of one action; ``bound`` is what makes it: memory or compute."""
+    """The least time of one action; ``bound`` names what limits it: memory or compute."""
 
     floor_us: float
     bound: str
@@ -51,19 +51,19 @@ class Floor:
 
 @dataclass(frozen=True)
 class Probes:
-    """Sides that measure the machine, and how much each of their steps moves or computes."""
+    """Candidates that measure the machine, and what each of their steps moves or computes."""
 
-    sides: Mapping[str, Side]
+    candidates: Mapping[str, Candidate]
     read_bytes: int
     product_flops: int
 
     def lacks(self, precision: str) -> bool:
-        """Whether products in a precision cannot be measured, so that its sides have no floor."""
-        return precision == "int8" and PRODUCTS.format(precision) not in self.sides
+        """Whether products in a precision cannot be measured, so its candidates have no floor."""
+        return precision == "int8" and PRODUCTS.format(precision) not in self.candidates
 
     def rates(self, samples: Mapping[str, Samples]) -> Rates:
         """Medians over the turns."""
-        seconds = {name: float(np.median(samples[name].step)) for name in self.sides}
+        seconds = {name: float(np.median(samples[name].step)) for name in self.candidates}
         products = {
             precision: self.product_flops / seconds[PRODUCTS.format(precision)]
             for precision in ("fp32", "int8")
@@ -75,7 +75,7 @@ class Probes:
 def probes(
     config: ModelConfig, length: int, batch: int = 1, precisions: Iterable[str] = ("fp32",)
 ) -> Probes:
-    """Sides for ``interleave`` that measure bandwidth and products.
+    """Candidates for ``interleave`` that measure bandwidth and products.
 
     Products are those of a block: [L, H] with [H, 3H], [H, H] and [H, I], and [L, I] with [I, H],
     where L is the number of tokens in a window times the batch, 4096 at most.
@@ -93,23 +93,23 @@ def probes(
         (rows, hidden, inner),
         (rows, inner, hidden),
     ]
-    sides = {READ: Side(_reading(buffer))}
-    sides[PRODUCTS.format("fp32")] = Side(_float_products(shapes))
+    candidates = {READ: Candidate(_reading(buffer))}
+    candidates[PRODUCTS.format("fp32")] = Candidate(_float_products(shapes))
     if "int8" in precisions:
         step = _int8_products(shapes)
-        # Some builds of PyTorch have no such product; ``Probes.lacks`` then says so.
+        # Some builds of PyTorch have no such product; ``Probes.lacks`` is then true.
         with suppress(RuntimeError, AttributeError, NotImplementedError):
             step()
-            sides[PRODUCTS.format("int8")] = Side(step)
+            candidates[PRODUCTS.format("int8")] = Candidate(step)
     flops = sum(2 * m * k * n for m, k, n in shapes)
-    return Probes(sides, PASSES * FLOAT * len(buffer), PASSES * flops)
+    return Probes(candidates, PASSES * FLOAT * len(buffer), PASSES * flops)
 
 
 def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
-    """The least time for ``work``, or None where a rate is not known.
+    """The least time for ``work``, or None where a rate is unknown.
 
-    Products between tokens stay in float32 whatever the weights are in; fp16 weights are
-    multiplied as float32 on a CPU.
+    Products between tokens are in float32 whatever the weights are in. A CPU multiplies fp16
+    weights as float32.
     """
     rate = rates.products.get("fp32" if precision == "fp16" else precision)
     if rate is None:
@@ -124,7 +124,7 @@ def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
 def _reading(buffer: torch.Tensor) -> Callable[[], None]:
     def step() -> None:
         for _ in range(PASSES):
-            torch.dot(buffer, buffer)  # a product with itself reads it once
+            torch.dot(buffer, buffer)  # the product with itself reads the buffer once
 
     return step
 

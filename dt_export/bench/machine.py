@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine that the figures were measured on."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ PACKAGES = ("dt-export", "torch", "onnxruntime", "onnxruntime-gpu", "transformer
 
 @dataclass(frozen=True)
 class Machine:
-    cpu: str  # the model's name, as the system tells it
+    cpu: str  # the model's name, as the system gives it
     cores: int  # that this process may use
     system: str
     python: str

@@ -1,11 +1,11 @@
-"""A control loop at a fixed rate: does every action come in time, and how evenly do steps start."""
+"""A control loop at a fixed rate: is every action on time, and how evenly do steps start?"""
 
 from dataclasses import dataclass
 from time import perf_counter_ns, sleep
 
 import numpy as np
 
-from dt_export.bench.side import Side
+from dt_export.bench.candidate import Candidate
 from dt_export.bench.timing import Latency, latency
 from dt_export.errors import UsageError
 from dt_export.process import interrupts
@@ -17,35 +17,35 @@ MOST_PERIODS = 50_000_000  # 800 MB of figures
 
 @dataclass(frozen=True)
 class Paced:
-    """What came of a paced loop.
+    """The outcome of a paced loop.
 
-    A period without an action that was finished before the next one is a miss, be it that the
-    action came late or that the period was over before it could begin. ``late`` is how long after
-    its time a step began, ``act`` how long it took. ``busy`` is the part of the time spent acting.
+    A period is a miss if no action was finished within it: the action came late, or the period was
+    over before it could begin. ``late`` is how long after its time a step began, ``act`` how long
+    it took. ``busy`` is the fraction of time spent acting.
     """
 
     key: str
     title: str
     rate: float  # Hz
-    seconds: float  # that the loop ran
+    seconds: float  # how long the loop ran
     periods: int
-    steps: int  # actions taken; periods that were over before they began have none
+    steps: int  # actions taken; a period that was over before it could begin has none
     misses: int
     late: Latency
     act: Latency
     busy: float  # 0 to 1
-    interrupted: bool = False  # by Ctrl-C, before its time
+    interrupted: bool = False  # by Ctrl-C
 
 
-def paced(side: Side, key: str, title: str, rate: float, seconds: float) -> Paced:
-    """Step a side ``rate`` times a second for ``seconds``, on a grid that never shifts.
+def paced(candidate: Candidate, key: str, title: str, rate: float, seconds: float) -> Paced:
+    """Step a candidate ``rate`` times a second for ``seconds``, on a grid that never shifts.
 
-    Before each period the loop sleeps until shortly before its time and then spins. A step that
-    takes more than a period lets the next begin late; periods that are wholly over are left out.
+    Before each period the loop sleeps until shortly before its start and then spins. A step that
+    takes more than a period makes the next one late; periods that are wholly over are skipped.
     Ctrl-C ends the loop, and what was measured so far is returned.
 
     Raises:
-        UsageError: a rate or duration that gives not one period.
+        UsageError: the rate and duration give less than one period, or too many to record.
         KeyboardInterrupt: Ctrl-C before the first step was done.
     """
     periods = _periods(rate, seconds)
@@ -53,7 +53,7 @@ def paced(side: Side, key: str, title: str, rate: float, seconds: float) -> Pace
     late, act = np.zeros(periods), np.zeros(periods)
     index = steps = misses = 0
     interrupted = False
-    step = side.step
+    step = candidate.step
     start = perf_counter_ns() + int(period)
     try:
         while index < periods:
@@ -69,8 +69,8 @@ def paced(side: Side, key: str, title: str, rate: float, seconds: float) -> Pace
             on_time = end <= start + int((index + 1) * period)
             misses += reached - index - (1 if on_time else 0)
             index = reached
-            if side.runs is not None:
-                side.runs.clear()
+            if candidate.runs is not None:
+                candidate.runs.clear()
     except KeyboardInterrupt:
         if steps == 0 or not interrupts.take():
             raise
@@ -100,8 +100,8 @@ def _periods(rate: float, seconds: float) -> int:
     periods = round(rate * seconds)
     if periods > MOST_PERIODS:
         raise UsageError(
-            f"--rate {rate:g} for --seconds {seconds:g} is {periods} steps, and at most "
-            f"{MOST_PERIODS} are kept: lower either"
+            f"--rate {rate:g} for --seconds {seconds:g} is {periods} steps, expected at most "
+            f"{MOST_PERIODS}: lower either"
         )
     if periods < 1:
         raise UsageError(f"--rate {rate:g} for --seconds {seconds:g} is not one step: raise either")
@@ -109,7 +109,7 @@ def _periods(rate: float, seconds: float) -> int:
 
 
 def check(rate: float, seconds: float) -> None:
-    """Raise UsageError if a rate and a duration give not one period."""
+    """Raise UsageError if a rate and a duration give less than one period, or too many."""
     _periods(rate, seconds)
 
 

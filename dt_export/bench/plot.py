@@ -1,9 +1,12 @@
 """The sweep as a picture: latency by window length and by hidden size, both axes logarithmic."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from dt_export.bench.report import Report
 from dt_export.bench.sweep import Point
@@ -11,9 +14,12 @@ from dt_export.errors import UsageError
 from dt_export.files.ours import is_plot
 from dt_export.files.writing import Output, atomic
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 SUFFIXES = (".svg", ".png")
-MAKER = "dt-export"  # in the picture's metadata, by which an earlier one is known
-# Okabe and Ito: told apart by the colour-blind, and each with a mark of its own.
+MAKER = "dt-export"  # in the metadata: marks a picture as ours
+# The palette of Okabe and Ito, safe for the colour-blind, with a marker each.
 STYLES = (
     ("#000000", "o"),
     ("#D55E00", "s"),
@@ -27,17 +33,18 @@ PANELS = (
     ("context_length", "context length K in timesteps", "hidden size 128, batch 1"),
     ("hidden_size", "hidden size", "K = 20, batch 1"),
 )
-SIZE = (9.0, 4.1)  # inches; a README shows 900 points or fewer
-DOTS = 160  # an inch, in a PNG
-LEAST_GAP = 0.052  # between two labels, as a part of the axis
+SIZE = (9.0, 4.1)  # inches; a README shows at most 900 points
+DPI = 160  # of a PNG
+LEAST_GAP = 0.052  # between two labels, as a fraction of the axis
 
 
 def check(path: Path, inputs: Iterable[Path] = (), force: bool = False) -> None:
-    """Ask before minutes of measuring whether the picture can be made.
+    """Check before minutes of measuring that the picture can be written.
 
     Raises:
-        UsageError: another suffix than .svg and .png, no such folder, no matplotlib, or the file is
-            one of ``inputs``, or it exists, is no picture of ours and there is no ``force``.
+        UsageError: the suffix is neither .svg nor .png, the folder does not exist, matplotlib is
+            not installed, or the file is one of ``inputs`` or exists, and neither dt-export wrote
+            it nor ``force`` is given.
     """
     if path.suffix not in SUFFIXES:
         raise UsageError(f"--plot {path}: expected a file ending in {' or '.join(SUFFIXES)}")
@@ -52,7 +59,7 @@ def write_plot(
     """Draw a report's sweep into an .svg or .png file; the same report gives the same bytes.
 
     Raises:
-        UsageError: as ``check``, or the report has no sweep.
+        UsageError: as in ``check``, or the report has no sweep.
     """
     inputs = tuple(inputs)
     check(path, inputs, force)
@@ -67,15 +74,15 @@ def _drawn(report: Report, suffix: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = {
-        "svg.hashsalt": "dt-export",  # else identifiers are drawn by lot
+    settings: dict[Any, Any] = {
+        "svg.hashsalt": "dt-export",  # else identifiers are random
         "font.size": 10,
-        "font.family": "DejaVu Sans",  # matplotlib's own, so it is everywhere the same
+        "font.family": "DejaVu Sans",  # ships with matplotlib, so it is the same everywhere
         "axes.spines.top": False,
         "axes.spines.right": False,
     }
     with matplotlib.rc_context(settings):
-        figure = Figure(figsize=SIZE, dpi=DOTS, layout="constrained", facecolor="white")
+        figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         titles = list(dict.fromkeys(point.title for point in report.sweep if point.step))
         panels = [panel for panel in PANELS if any(p.axis == panel[0] for p in report.sweep)]
@@ -97,11 +104,11 @@ def _drawn(report: Report, suffix: str) -> bytes:
     return buffer.getvalue()
 
 
-def _panel(ax, points: Sequence[Point], titles: Sequence[str]) -> None:
+def _panel(ax: Axes, points: Sequence[Point], titles: Sequence[str]) -> None:
     from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
     for index, title in enumerate(titles):
-        line = sorted((p.value, p.step.p50_us) for p in points if p.title == title)
+        line = _line(points, title)
         color, marker = STYLES[index % len(STYLES)]
         ax.plot(*zip(*line, strict=True), color=color, marker=marker, markersize=5, linewidth=1.8)
     values = sorted({point.value for point in points})
@@ -118,14 +125,19 @@ def _panel(ax, points: Sequence[Point], titles: Sequence[str]) -> None:
     ax.set_axisbelow(True)
 
 
-def _label(ax, points: Sequence[Point], titles: Sequence[str]) -> None:
+def _line(points: Sequence[Point], title: str) -> list[tuple[float, float]]:
+    """(value, median in microseconds) of a candidate, by value."""
+    return sorted((p.value, p.step.p50_us) for p in points if p.title == title and p.step)
+
+
+def _label(ax: Axes, points: Sequence[Point], titles: Sequence[str]) -> None:
     """Write each line's name at its right end, pushed apart where ends are close."""
     ends = []
     for index, title in enumerate(titles):
-        line = sorted((p.value, p.step.p50_us) for p in points if p.title == title)
+        line = _line(points, title)
         if line:
             ends.append((line[-1], title, STYLES[index % len(STYLES)][0]))
-    to_axes = ax.transScale + ax.transLimits  # numbers to parts of the axis
+    to_axes = ax.transScale + ax.transLimits  # data to fractions of the axis
     wanted = [float(to_axes.transform(end)[1]) for end, _, _ in ends]
     heights = _apart(wanted, LEAST_GAP)
     for (end, title, color), height in zip(ends, heights, strict=True):
@@ -137,9 +149,9 @@ def _label(ax, points: Sequence[Point], titles: Sequence[str]) -> None:
 
 
 def _apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Numbers as near to those wanted as they can be with ``gap`` between any two."""
+    """Positions as near to those wanted as ``gap`` between any two allows."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    groups: list[list[int]] = []  # neighbours that touch, centred on the mean of what they want
+    groups: list[list[int]] = []  # of neighbours that touch, centred on their mean
     for index in order:
         groups.append([index])
         while len(groups) > 1 and _bottom(groups[-1], wanted, gap) < _top(groups[-2], wanted, gap):

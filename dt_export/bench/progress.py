@@ -1,4 +1,4 @@
-"""A line that says what a benchmark is doing, without a thread that disturbs what it measures."""
+"""A progress line for a benchmark, without a thread that would disturb the measurement."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from dt_export.process import interrupts
 
 @contextmanager
 def showing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """A function for ``bench``'s ``on_progress``; nothing is shown where nobody looks.
+    """A function for ``bench``'s ``on_progress``; it shows nothing outside a terminal.
 
-    The bar is drawn only when it is told something: Rich's own refreshing thread would take the
-    interpreter away from a side in the middle of a step.
+    The bar is drawn only when the function is called: Rich's refresh thread would take the
+    interpreter away from a candidate in the middle of a step.
     """
     with Progress(
         TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn(),
@@ -23,7 +23,7 @@ def showing(console: Console) -> Iterator[Callable[[str, int, int], None]]:
         task = bar.add_task("", total=None)
 
         def on_progress(what: str, done: int, total: int) -> None:
-            interrupts.check()  # in case that it was swallowed
+            interrupts.check()  # a library may have swallowed Ctrl-C
             bar.update(task, description=what, completed=done, total=total or None)
             bar.refresh()
 

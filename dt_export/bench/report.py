@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from dt_export.bench.cold import Cold
 from dt_export.bench.floors import Floor, Rates
@@ -17,15 +17,16 @@ from dt_export.files.ours import PRODUCER, is_report
 from dt_export.files.writing import Output, atomic
 
 FORMAT = "1.0"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One side. ``reason`` says why it was not measured; then there are no latencies.
+    """One candidate. If it was not measured, ``reason`` says why, and there are no latencies.
 
-    Of an artifact ``step`` is a whole ``Policy.act``, ``run`` the engine's part of the same calls,
-    and ``overhead_us`` the median of their differences. ``times_faster`` compares medians with the
-    report's baseline, ``distance`` is the step's median over the floor.
+    For an artifact, ``step`` is a whole ``Policy.act``, ``run`` the engine's part of the same
+    calls, and ``overhead_us`` the median of their differences. ``times_faster`` compares medians
+    with the report's baseline. ``distance`` is the step's median divided by the floor.
     """
 
     key: str
@@ -63,8 +64,8 @@ class Report:
     threads: int
     batch: int
     turns: int
-    primed: int  # uncounted calls of a side right before each one that counts
-    baseline: str | None  # key of the side that times_faster compares with
+    primed: int  # uncounted calls of a candidate right before each one that counts
+    baseline: str | None  # key of the candidate that times_faster compares with
     results: tuple[Result, ...]
     rates: Rates | None = None  # None where floors are not counted; notes say why
     paced: tuple[Paced, ...] = ()
@@ -80,13 +81,13 @@ class Report:
         """Read what ``to_json`` wrote.
 
         Raises:
-            UsageError: it is no such document.
+            UsageError: the text is not such a document.
         """
         try:
             document = json.loads(text)
             return _report(document)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"this is no report of `dt-export bench --json`: {error}") from None
+            raise UsageError(f"this is not a report of `dt-export bench --json`: {error}") from None
 
 
 def write_json(
@@ -121,10 +122,10 @@ def _result(entry: Mapping[str, Any]) -> Result:
     return _nested(Result, entry, step=Latency, run=Latency, floor=Floor, cold=Cold)
 
 
-def _nested(cls: type, entry: Mapping[str, Any], **fields: type) -> Any:
+def _nested(cls: type[T], entry: Mapping[str, Any], **fields: type) -> T:
     inner = {name: _maybe(kind, entry[name]) for name, kind in fields.items()}
     return cls(**{**entry, **inner})
 
 
-def _maybe(cls: type, entry: Mapping[str, Any] | None) -> Any:
+def _maybe(cls: type[T], entry: Mapping[str, Any] | None) -> T | None:
     return None if entry is None else cls(**entry)

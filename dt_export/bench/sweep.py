@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from dt_export.bench.catalogue import SWEPT, chosen, make, reason
-from dt_export.bench.made_up import Sizes, made_up
-from dt_export.bench.side import Exports, Setting, Side
+from dt_export.bench.attempts import Attempt, from_catalogue
+from dt_export.bench.candidate import Exports, Setting
+from dt_export.bench.catalogue import SWEPT, chosen
+from dt_export.bench.synthetic import Sizes, synthetic
 from dt_export.bench.timing import Latency, Samples, interleave, latency
 from dt_export.checkpoints import Checkpoint
 from dt_export.process.interrupts import temporary_folder
@@ -16,14 +18,14 @@ AXES: Mapping[str, tuple[int, ...]] = {
     "hidden_size": (64, 128, 256, 512),
     "batch": (1, 16, 256),
 }
-STANDARD = {"context_length": 20, "hidden_size": 128, "batch": 1}  # where no axis says otherwise
+STANDARD = {"context_length": 20, "hidden_size": 128, "batch": 1}  # off the axis that varies
 TURNS = 200
-SECONDS = 4.0  # what the turns of one point may take
+SECONDS = 4.0  # the turns of one point end after that
 
 
 @dataclass(frozen=True)
 class Point:
-    """One side at one value of an axis: whole steps, and the engine's run inside; or a reason."""
+    """One candidate at one value of an axis: whole steps and the engine's runs, or a reason."""
 
     axis: str  # context_length | hidden_size | batch
     value: int
@@ -41,7 +43,7 @@ class _Place:
     batch: int
 
 
-def sweep(
+def sweep_sizes(
     sizes: Sizes,
     keys: Sequence[str] = SWEPT,
     *,
@@ -51,16 +53,16 @@ def sweep(
     threads: int = 1,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> tuple[Point, ...]:
-    """Measure sides on made-up checkpoints, K at hidden 128, hidden at K = 20, batch at both.
+    """Measure candidates on synthetic checkpoints: K at hidden 128, hidden at K 20, batch at both.
 
     Args:
-        sizes: of everything that no axis changes: states, actions, layers, heads.
+        sizes: of what no axis changes: states, actions, layers, heads.
         keys: of the catalogue.
-        turns: of each point, fewer where ``seconds`` are over.
+        turns: of each point, fewer if they take longer than ``seconds``.
         on_progress: called with (what is done now, points done, points).
 
     Raises:
-        UsageError: a side that is not in the catalogue, or transformers is not installed.
+        UsageError: a key that is not in the catalogue, or transformers is not installed.
     """
     entries = chosen(keys)
     places = {(axis, value): _place(axis, value) for axis in axes for value in axes[axis]}
@@ -76,16 +78,9 @@ def sweep(
             setting = Setting(
                 checkpoint.with_context_length(place.context_length), exports, place.batch, threads
             )
-            sides: dict[str, Side] = {}
-            results: dict[str, Samples | str] = {}
-            for entry in entries:
-                try:
-                    sides[entry.key] = make(entry, setting)
-                except Exception as error:  # one side that cannot be had must not stop the others
-                    results[entry.key] = reason(error)
+            attempts = list(from_catalogue(entries, setting, lambda *_: None))
             say(f"K {place.context_length}, hidden {hidden}, batch {place.batch}")
-            with quietly():  # an episode without end outgrows the table of timesteps
-                measured[place] = results | interleave(sides, turns, seconds=seconds)
+            measured[place] = _measured(attempts, turns, seconds)
     return tuple(
         _point(axis, value, entry.key, entry.title, measured[place][entry.key])
         for (axis, value), place in places.items()
@@ -96,13 +91,27 @@ def sweep(
 def _weights(
     sizes: Sizes, places: Sequence[_Place], say: Callable[[str], None]
 ) -> Iterator[tuple[int, Checkpoint, Exports]]:
-    """One checkpoint and its exports for each hidden size; files vanish when the next comes."""
+    """A checkpoint and its exports for each hidden size; the next one removes their files."""
     for hidden in sorted({place.hidden_size for place in places}):
         longest = max(place.context_length for place in places)
         with temporary_folder() as folder:
-            checkpoint = made_up(replace(sizes, hidden_size=hidden), longest, folder / "checkpoint")
-            exports = Exports(folder, lambda file, hidden=hidden: say(f"{file}, hidden {hidden}"))
+            checkpoint = synthetic(
+                replace(sizes, hidden_size=hidden), longest, folder / "checkpoint"
+            )
+            exports = Exports(folder, partial(_export_of, say, hidden))
             yield hidden, checkpoint, exports
+
+
+def _measured(attempts: Sequence[Attempt], turns: int, seconds: float) -> dict[str, Samples | str]:
+    """Samples by key, or the reason why there are none."""
+    ready = {a.key: a.candidate for a in attempts if a.candidate is not None}
+    with quietly():  # the episode never ends and outgrows the table of timesteps
+        samples = interleave(ready, turns, seconds=seconds)
+    return {a.key: samples.get(a.key, a.reason or "") for a in attempts}
+
+
+def _export_of(say: Callable[[str], None], hidden: int, file: str) -> None:
+    say(f"{file}, hidden {hidden}")
 
 
 def _place(axis: str, value: int) -> _Place:

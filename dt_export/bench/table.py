@@ -1,4 +1,4 @@
-"""What people see of a report: Rich tables no wider than 120 columns."""
+"""A report as Rich tables, no wider than 120 columns."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,6 +9,7 @@ from rich.text import Text
 from dt_export.bench.paced import Paced
 from dt_export.bench.report import Report, Result
 from dt_export.bench.sweep import Point
+from dt_export.bench.timing import Latency
 
 AXIS_TITLES = {"context_length": "K", "hidden_size": "hidden", "batch": "batch"}
 AXIS_AT = {
@@ -19,8 +20,8 @@ AXIS_AT = {
 
 
 def report(result: Report) -> RenderableType:
-    """Everything: what was measured, the sides, the paced loops and the sweep."""
-    parts: list[RenderableType] = [heading(result), Text(), sides(result), *footnotes(result)]
+    """Everything: what was measured, the candidates, the paced loops and the sweep."""
+    parts: list[RenderableType] = [heading(result), Text(), candidates(result), *footnotes(result)]
     if result.paced:
         parts += [Text(), paced(result.paced)]
     for axis in AXIS_TITLES:
@@ -42,32 +43,32 @@ def heading(result: Report) -> Text:
     )
 
 
-def sides(result: Report) -> RenderableType:
-    """A row for each side that was measured, then a line for each that was not."""
-    numbers = ("p50 us", "p95 us", "p99 us", "max us", "times\nfaster", "policy\nadds us")
-    numbers += ("floor\nus", "times\nfloor", "first\naction s", "peak\nMB", "file\nMB")
-    table = _table(("side",), numbers)
-    for side in result.results:
-        if side.step is not None:
-            table.add_row(Text(side.title, no_wrap=False), *_cells(side))
+def candidates(result: Report) -> RenderableType:
+    """A row for each candidate that was measured, then a line for each that was not."""
+    latencies = ("p50 us", "p95 us", "p99 us", "max us", "times\nfaster", "policy\nadds us")
+    rest = ("floor\nus", "times\nfloor", "first\naction s", "peak\nMB", "file\nMB")
+    table = _table(("candidate",), latencies + rest)
+    for row in result.results:
+        if row.step is not None:
+            table.add_row(Text(row.title, no_wrap=False), *_cells(row, row.step))
     missing = [
-        Text.assemble((f"{side.title}: ", ""), (f"not available: {side.reason}", "yellow"))
-        for side in result.results
-        if side.step is None
+        Text.assemble(f"{row.title}: ", (f"not available: {row.reason}", "yellow"))
+        for row in result.results
+        if row.step is None
     ]
     return Group(table, *missing)
 
 
 def footnotes(result: Report) -> list[Text]:
     calls = result.primed
-    primed = "each side finds its weights and code where the others left them"
+    primed = "each candidate finds its weights and code where the others left them"
     if calls:
         count = "once" if calls == 1 else f"{calls} times"
-        primed = f"each side is called {count}, uncounted, right before each call that counts"
-    lines = [f"in turn, in orders that change; {primed}"]
-    names = {side.key: side.title for side in result.results}
+        primed = f"each candidate is called {count}, uncounted, right before each call that counts"
+    lines = [f"one call each per turn, in random order; {primed}"]
+    names = {row.key: row.title for row in result.results}
     if result.baseline is not None:
-        lines.append(f"times faster: medians against {names[result.baseline]}")
+        lines.append(f"times faster: medians, compared with {names[result.baseline]}")
     if result.rates is not None:
         products = ", ".join(f"{v / 1e9:.0f} GFLOP/s {k}" for k, v in result.rates.products.items())
         lines.append(
@@ -80,9 +81,10 @@ def footnotes(result: Report) -> list[Text]:
 def paced(loops: Sequence[Paced]) -> Table:
     """A row for each paced loop; ``late`` is how long after its time a step began."""
     first = loops[0]
-    numbers = ("steps", "misses", "late p50\nus", "late p99\nus", "late max\nus")
-    numbers += ("act p50\nus", "act p99\nus", "act max\nus", "busy")
-    table = _table((f"at {first.rate:g} Hz, period {1e6 / first.rate:.0f} us",), numbers)
+    first_columns = ("steps", "misses", "late p50\nus", "late p99\nus", "late max\nus")
+    last_columns = ("act p50\nus", "act p99\nus", "act max\nus", "busy")
+    heading = f"at {first.rate:g} Hz, period {1e6 / first.rate:.0f} us"
+    table = _table((heading,), first_columns + last_columns)
     for loop in loops:
         late = (loop.late.p50_us, loop.late.p99_us, loop.late.max_us)
         act = (loop.act.p50_us, loop.act.p99_us, loop.act.max_us)
@@ -97,7 +99,7 @@ def paced(loops: Sequence[Paced]) -> Table:
 
 
 def sweep(axis: str, points: Sequence[Point]) -> RenderableType:
-    """Medians in microseconds, a row for each side and a column for each value."""
+    """Medians in microseconds, a row for each candidate and a column for each value."""
     values = list(dict.fromkeys(point.value for point in points))
     name = AXIS_TITLES[axis]
     table = _table(
@@ -120,20 +122,20 @@ def sweep(axis: str, points: Sequence[Point]) -> RenderableType:
 
 
 def micros(value: float) -> str:
-    """Microseconds with three digits below a hundred, and else whole ones."""
+    """Microseconds: three digits below a hundred, whole numbers above."""
     return f"{value:.3g}" if value < 99.5 else f"{value:.0f}"
 
 
-def _cells(side: Result) -> Iterable[str]:
-    step, cold, floor = side.step, side.cold, side.floor
+def _cells(row: Result, step: Latency) -> Iterable[str]:
+    cold, floor = row.cold, row.floor
     yield from (micros(value) for value in (step.p50_us, step.p95_us, step.p99_us, step.max_us))
-    yield "" if side.times_faster is None else f"{side.times_faster:.2f}"
-    yield "" if side.overhead_us is None else micros(side.overhead_us)
+    yield "" if row.times_faster is None else f"{row.times_faster:.2f}"
+    yield "" if row.overhead_us is None else micros(row.overhead_us)
     yield "" if floor is None else micros(floor.floor_us)
-    yield "" if side.distance is None else f"{side.distance:.2f}"
+    yield "" if row.distance is None else f"{row.distance:.2f}"
     yield "" if cold is None else f"{cold.first_action_s:.2f}"
     yield "" if cold is None or cold.peak_bytes is None else f"{cold.peak_bytes / 2**20:.0f}"
-    yield "" if side.file_bytes is None else f"{side.file_bytes / 1e6:.2f}"
+    yield "" if row.file_bytes is None else f"{row.file_bytes / 1e6:.2f}"
 
 
 def _table(names: Iterable[str], numbers: Iterable[str]) -> Table:

@@ -1,4 +1,4 @@
-"""Inputs of a full window, of the shapes and types that a graph asks for."""
+"""Inputs of a full window, with the shapes and types of a graph's inputs."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from dt_runtime.contract import TensorSpec
 def full_window(
     specs: Sequence[TensorSpec], batch: int, length: int, max_ep_len: int
 ) -> dict[str, np.ndarray]:
-    """Contiguous arrays [batch, length, ...] by name; always the same ones.
+    """Contiguous arrays [batch, length, ...] by name; the same in every run.
 
-    Numbers are of the size of normalised ones. Timesteps count up from 0 and stay below
-    ``max_ep_len``; nothing is masked.
+    Floats are standard normal. Timesteps count up from 0 and stay below ``max_ep_len``. Nothing
+    is masked.
     """
     rng = np.random.default_rng(0)
     sizes = {"batch": batch, "sequence": length}
@@ -21,7 +21,7 @@ def full_window(
         shape = spec.sized(sizes)
         if spec.name == "timesteps":
             counted = np.minimum(np.arange(length), max_ep_len - 1)
-            array = np.broadcast_to(counted, shape)
+            array: np.ndarray = np.broadcast_to(counted, shape)
         elif spec.name == "attention_mask":
             array = np.ones(shape)
         elif spec.dtype == "float32":

@@ -1,4 +1,4 @@
-"""How much work one action asks for, from the sizes of a model.
+"""How much work one action is, from the sizes of a model.
 
 The letters: B rows, G slots, K timesteps, p tokens a timestep (3, or 2 without returns), H hidden,
 I inner size of a block's perceptron, S state, A action, N layers. Attention has a + m matrices of
@@ -39,9 +39,9 @@ MATRIX_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # of a matrix's number in a fi
 class Work:
     """FLOPs and numbers of one action.
 
-    ``linear`` are FLOPs of products with weights, ``attention`` of those between tokens.
-    ``matrices`` and ``others`` count numbers that are read: weights that a precision may shrink,
-    and biases, norms and rows of tables, which stay float32.
+    ``linear`` counts FLOPs of products with weights, ``attention`` of products between tokens.
+    ``matrices`` counts the weights that are read and that a precision may shrink, ``others`` the
+    biases, norms and rows of tables, which stay float32.
     """
 
     linear: int
@@ -57,7 +57,7 @@ class Work:
         """Bytes of weights that are read.
 
         Raises:
-            UsageError: a precision that is not known here.
+            UsageError: an unknown precision.
         """
         if precision not in MATRIX_BYTES:
             raise UsageError(
@@ -104,7 +104,7 @@ def step_work(config: ModelConfig, length: int, slots: int = 1, batch: int = 1) 
 
 @dataclass(frozen=True)
 class _Matrices:
-    """How many numbers there are in the matrices of a part."""
+    """How many numbers the matrices of each part hold."""
 
     embedding: int  # of a timestep, for each hidden number
     memory: int  # of a block: key and value

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from dt_export import __version__
 from dt_export.cli.bench import bench
 from dt_export.cli.doctor import doctor
 from dt_export.cli.golden import golden
@@ -21,6 +20,7 @@ from dt_export.cli.torchscript import torchscript
 from dt_export.cli.validate import validate
 from dt_export.errors import CheckError, UsageError
 from dt_export.process import interrupts, terminal
+from dt_export.version import __version__
 
 COMMANDS = (onnx, torchscript, validate, golden, run, bench, inspect, models, doctor)
 

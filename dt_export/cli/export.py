@@ -21,12 +21,13 @@ def run_export(
     from dt_export import checkpoints
     from dt_export.cli import show
     from dt_export.exporting import ValidationFailedError, export
+    from dt_export.graphs import graph_named
     from dt_export.targets import TARGETS
 
     console = terminal.console()
-    checkpoint = checkpoints.load(model, overrides, backbone=options.graph == "backbone")
+    checkpoint = checkpoints.load(model, overrides, backbone=graph_named(options.graph).of_backbone)
     console.print(show.checkpoint(checkpoint))
-    if note := TARGETS[target].NOTE:
+    if note := TARGETS[target].note:
         console.print(f"note: {note}", style="dim")
     options = replace(options, environment=overrides.environment)
     try:

@@ -20,7 +20,7 @@ def inspect(
 ) -> None:
     """Show an artifact's contract, inputs, outputs, operators and size."""
     from dt_export.cli import show
-    from dt_export.targets.inspection import inspect
+    from dt_export.targets import inspect
 
     contract, operators, note = inspect(artifact)
     if json:

@@ -65,8 +65,9 @@ def validate(
     from dt_export.cli import show
     from dt_export.files.ours import is_report
     from dt_export.files.writing import Output, files_at
-    from dt_export.validation import command
+    from dt_export.validation import check
     from dt_export.validation.document import document, write_json
+    from dt_export.validation.pairing import pair
 
     to = None
     if json is not None:
@@ -74,13 +75,16 @@ def validate(
         to = Output(json, "--json", is_report, inputs, force)
         to.check()
     console = terminal.console()
-    opened, checkpoint = command.prepare(artifact, model, overrides, provider)
+    opened, checkpoint = pair(artifact, model, overrides, provider)
     if to is not None:
         to = replace(to, inputs=(*to.inputs, *files_at(checkpoint.path)))
         to.check()
     console.print(show.checkpoint(checkpoint))
     with show.cases(f"validating on {opened.provider}", console) as on_case:
-        report = command.validate(opened, checkpoint, reference, seed, on_case, precision)
+        report = check(
+            opened, checkpoint, seed=seed, reference_name=reference, precision=precision,
+            on_case=on_case,
+        )  # fmt: skip
     console.print(show.comparisons(report))
     console.print(show.verdict(report))
     if to is not None:

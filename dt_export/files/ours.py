@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from dt_export import __version__
+from dt_export.version import __version__
 
 PRODUCER = f"dt-export {__version__}"  # the first entry of every JSON document that we write
 LISTING = "# The operators of "  # how a list of operators begins

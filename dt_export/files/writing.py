@@ -5,7 +5,7 @@ Files appear whole or not at all: written beside their place, then renamed.
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +100,39 @@ def atomic(output: Output, suffix: str | None = None) -> Iterator[Path]:
         if temporary.exists():
             temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
             rename(temporary, output)
+
+
+@contextmanager
+def together(outputs: Sequence[Output]) -> Iterator[Path]:
+    """A temporary folder: what is in it under the outputs' names becomes them, all or none.
+
+    It lies beside the first output, so that moving is but a change of name. The first output comes
+    last: who sees it finds the others.
+
+    Raises:
+        UsageError: one of them may not or cannot be written there.
+        OSError: the disk is full, or the folder is gone.
+    """
+    for output in outputs:
+        output.check()
+    first = outputs[0].path
+    with _naming(outputs[0]), interrupts.temporary_folder(
+        first.parent, f".{first.stem}."
+    ) as folder:  # fmt: skip
+        yield folder
+        interrupts.check()
+        for output in outputs:
+            output.check()
+        moved: list[Path] = []
+        with interrupts.held():
+            try:
+                for output in reversed(outputs):
+                    (folder / output.path.name).replace(output.path)
+                    moved.append(output.path)
+            except OSError:
+                for path in moved:
+                    path.unlink()
+                raise
 
 
 def rename(finished: Path, output: Output) -> None:

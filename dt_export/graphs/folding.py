@@ -142,8 +142,8 @@ def by_index(model: DecisionTransformer) -> nn.Module:
     return tokens
 
 
-def narrow(graph: nn.Module, dtype: torch.dtype) -> None:
-    """Turn the layers of a graph to ``dtype``, in place; its embedding and head stay as they are.
+def cast_layers(graph: nn.Module, dtype: torch.dtype) -> None:
+    """Cast the layers of a graph to ``dtype``, in place; its embedding and head stay as they are.
 
     ``graph`` has a model and folded attentions.
     """

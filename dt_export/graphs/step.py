@@ -16,22 +16,34 @@ Shapes: B batch, G slots, R = B * G rows, P tokens of a timestep (3, or 2 withou
 C = P * K positions in a cache, H hidden size, N heads, D = H / N.
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
-from dt_runtime.contract import Axis, TensorSpec
+from dt_runtime import slots
+from dt_runtime.contract import Axis, Contract, TensorSpec
 from dt_runtime.slots import PAST, present
 from torch import Tensor, nn
 
+from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
-from dt_export.graphs.folding import FoldedAttention, JointEmbedding, all_linear, by_index, narrow
-from dt_export.graphs.units import Head, Inward
+from dt_export.graphs import rollouts
+from dt_export.graphs.cache import CacheWrite
+from dt_export.graphs.folding import (
+    FoldedAttention,
+    JointEmbedding,
+    all_linear,
+    by_index,
+    cast_layers,
+)
+from dt_export.graphs.kind import BATCH, PRECISIONS, Kind, Units
+from dt_export.graphs.trials import Trial
+from dt_export.graphs.units import Head, InputNormaliser
 from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig
 
-GRAPH = "step"
-BATCH, ROWS, SLOTS = "batch", "batch*slots", "slots"
+ROWS, SLOTS = "batch*slots", "slots"
 TOKEN_ORDER = ("action", "return", "state")
 
 
@@ -52,10 +64,10 @@ class StepGraph(nn.Module):
         super().__init__()
         self.model, self.inputs, self.dtype, config = model, inputs, dtype, model.config
         self.joint = JointEmbedding(model, facts, TOKEN_ORDER) if all_linear(config) else None
-        self.inward, self.tokens = Inward(facts), by_index(model)
+        self.normaliser, self.tokens = InputNormaliser(facts), by_index(model)
         self.attentions = nn.ModuleList(FoldedAttention(b, config) for b in model.blocks)
-        self.head = Head(model, facts, outputs)
-        narrow(self, dtype)
+        self.head, self.write = Head(model, facts, outputs), CacheWrite()
+        cast_layers(self, dtype)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.inputs, inputs, strict=True))
@@ -69,7 +81,7 @@ class StepGraph(nn.Module):
             position = given["last_cache_indices" if last else "cache_indices"]
             normed = block.attention_input(x)
             memory = tuple(
-                write(given[name], position, attention.flat(new))
+                self.write(given[name], position, attention.flat(new))
                 for name, new in zip(
                     names[layer * kept :][:kept], attention.memory(normed), strict=True
                 )
@@ -89,7 +101,7 @@ class StepGraph(nn.Module):
         if self.joint is not None:
             x = self.joint(*inputs)  # [R, 3H]
         else:
-            states, actions, returns_to_go = self.inward(*inputs)
+            states, actions, returns_to_go = self.normaliser(*inputs)
             tokens = [embed.embed_action(actions), embed.embed_state(states[:, None])[:, 0]]
             if embed.embed_return is not None:
                 tokens.insert(1, embed.embed_return(returns_to_go))
@@ -102,38 +114,27 @@ class StepGraph(nn.Module):
         return x
 
 
-def write(cache: Tensor, position: Tensor, new: Tensor) -> Tensor:
-    """The cache with ``new`` [M, D] at ``position`` [M, 3] of its first three axes.
-
-    In ONNX it is one ScatterND, which writes in place where input and output share their memory.
-    """
-    if torch.compiler.is_exporting():
-        return torch.ops.dt_export.write(cache, position, new)
-    return cache.index_put(position.unbind(1), new)
-
-
-@torch.library.custom_op("dt_export::write", mutates_args=())
-def _write(cache: Tensor, position: Tensor, new: Tensor) -> Tensor:
-    return cache.index_put(position.unbind(1), new)
+def make(checkpoint: Checkpoint, names: tuple[str, ...], dtype: torch.dtype) -> nn.Module:
+    model, facts = checkpoint.model, checkpoint.facts
+    assert isinstance(model, DecisionTransformer)
+    if dtype != torch.float32:  # layers are cast in place
+        model = copy.deepcopy(model)
+    specs = input_specs(model.config, facts.context_length or 1)
+    return StepGraph(model, facts, names, tuple(spec.name for spec in specs), dtype)
 
 
-@_write.register_fake
-def _(cache: Tensor, position: Tensor, new: Tensor) -> Tensor:
-    return torch.empty_like(cache)
-
-
-def check(config: ModelConfig) -> None:
-    """Whether something of a token can be kept.
+def choose(config: ModelConfig, outputs: tuple[str, ...]) -> tuple[str, ...]:
+    """The action, or the logits of a discrete one.
 
     Raises:
-        UsageError: its tokens change as the window moves.
+        UsageError: nothing of a token can be kept, because it changes as the window moves.
     """
     if config.positions not in ("timestep", "none"):
         raise UsageError(
             "--graph step: this model embeds every token anew as its window moves "
-            f"(positions by {config.positions}), so that nothing can be cached; "
-            "use --graph policy"
+            f"(positions by {config.positions}), so nothing can be cached; use --graph policy"
         )
+    return ("logits" if config.discrete else "action",)
 
 
 def cache_names(config: ModelConfig) -> tuple[str, ...]:
@@ -143,9 +144,9 @@ def cache_names(config: ModelConfig) -> tuple[str, ...]:
 
 
 def input_specs(
-    config: ModelConfig, context_length: int, cache: str = "float32"
+    config: ModelConfig, context_length: int, dtype: str = "float32"
 ) -> tuple[TensorSpec, ...]:
-    """``cache`` is the type of the caches."""
+    """``dtype`` is that of the caches; the rest of what goes in does not depend on it."""
     per_step, heads = config.tokens_per_step, config.n_head
     positions = per_step * context_length
     tokens = f"{per_step}*{ROWS}"
@@ -170,7 +171,7 @@ def input_specs(
         absent.add("timesteps")
     if config.n_layer == 1:
         absent |= {"attention_bias", "cache_indices"}
-    caches = cache_specs(config, context_length, cache)
+    caches = cache_specs(config, context_length, dtype)
     return (*(spec for spec in specs if spec.name not in absent), *caches)
 
 
@@ -192,3 +193,52 @@ def cache_specs(
         )
         for name in cache_names(config)
     )
+
+
+def output_specs(
+    config: ModelConfig, names: tuple[str, ...], context_length: int, dtype: str
+) -> tuple[TensorSpec, ...]:
+    """Each [B, A], then the caches with the new tokens in them."""
+    heads = (TensorSpec(name, "float32", (BATCH, config.act_dim)) for name in names)
+    return (*heads, *cache_specs(config, context_length, dtype, out=True))
+
+
+def floats(config: ModelConfig, context_length: int) -> int:
+    """The caches of the default number of slots."""
+    positions = min(slots.DEFAULT, context_length) * config.tokens_per_step * context_length
+    return positions * 2 * config.hidden_size * config.n_layer
+
+
+def sizes(contract: Contract) -> dict[str, int]:
+    """Rows and slots, where the file has fixed them."""
+    shapes = {spec.name: spec.shape for spec in contract.inputs}
+    batch, rows = shapes.get("query_index", ())[:1], shapes.get("states", ())[:1]
+    if not batch or not isinstance(batch[0], int):
+        return {}
+    fixed = {BATCH: batch[0]}
+    if rows and isinstance(rows[0], int):
+        fixed[SLOTS] = rows[0] // max(1, batch[0])
+    return fixed
+
+
+def trials(contract: Contract, config: ModelConfig) -> Iterator[Trial]:
+    return rollouts.trials(contract)
+
+
+KIND = Kind(
+    name="step",
+    summary="the same with cached keys and values, for control loops",
+    model=DecisionTransformer,
+    units=Units.RAW,
+    make=make,
+    inputs=input_specs,
+    outputs=output_specs,
+    choose=choose,
+    trials=trials,
+    example={BATCH: 2, SLOTS: 3},
+    sizes=sizes,
+    precisions=PRECISIONS,
+    stepwise=True,
+    derived_axes=True,
+    floats=floats,
+)

@@ -7,7 +7,7 @@ from dt_export.facts import Facts
 from dt_export.models.decision_transformer import DecisionTransformer
 
 
-class Inward(nn.Module):
+class InputNormaliser(nn.Module):
     """Raw observations, actions and returns-to-go in the units that the network was trained on."""
 
     def __init__(self, facts: Facts):

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from dt_export.models.decision_transformer import Block, ModelConfig, causal_mask
 
+OUTPUTS = ("last_hidden_state", "present_keys", "present_values")
+
 
 class Backbone(nn.Module):
     """Blocks over embeddings; no cache is a cache of length 0."""

@@ -1,23 +1,23 @@
-"""File formats, one file each: ``trace`` a graph, ``write`` it with its contract, ``read`` it.
+"""File formats, one Target each, and how files of any of them are opened."""
 
-``ort.py`` is no target of its own: it turns a finished ONNX file into ONNX Runtime's format.
-"""
-
+from collections import Counter
 from pathlib import Path
 
 from dt_runtime.contract import Contract
 
 from dt_export.errors import UsageError
-from dt_export.targets import torchscript
+from dt_export.targets import onnx, torchscript
 from dt_export.targets.artifact import Artifact, Opened
-from dt_export.targets.onnx import file as onnx
-from dt_export.targets.onnx import ort
 from dt_export.targets.opening import opening
+from dt_export.targets.target import Target
 
-TARGETS = {"onnx": onnx, "torchscript": torchscript}
-READERS = {onnx.SUFFIX: onnx.read, ort.SUFFIX: onnx.read, torchscript.SUFFIX: torchscript.read}
+TARGETS = {target.name: target for target in (onnx.TARGET, torchscript.TARGET)}
+BY_SUFFIX = {suffix: target for target in TARGETS.values() for suffix in target.suffixes}
 
-__all__ = ["TARGETS", "Artifact", "Opened", "open_artifact", "read_contract"]
+__all__ = [
+    "BY_SUFFIX", "TARGETS", "Artifact", "Opened", "Target", "inspect", "open_artifact",
+    "read_contract", "target_of",
+]  # fmt: skip
 
 
 def open_artifact(path: Path, provider: str = "cpu") -> Opened:
@@ -28,9 +28,9 @@ def open_artifact(path: Path, provider: str = "cpu") -> Opened:
     Raises:
         UsageError: no such file, an unknown suffix, no contract inside, or no such provider.
     """
-    _check(path)
+    target = target_of(path)
     with opening(path, provider):
-        return READERS[path.suffix](path, provider)
+        return target.read(path, provider)
 
 
 def read_contract(path: Path) -> Contract:
@@ -39,15 +39,32 @@ def read_contract(path: Path) -> Contract:
     Raises:
         UsageError: as ``open_artifact``.
     """
-    _check(path)
+    target = target_of(path)
     with opening(path, "cpu"):
-        if path.suffix == torchscript.SUFFIX:
-            return torchscript.read_contract(path)
-        return onnx.read_contract(path)
+        return target.read_contract(path)
 
 
-def _check(path: Path) -> None:
+def inspect(path: Path) -> tuple[Contract, Counter[str], str]:
+    """The contract, how many there are of each operator, and a note on how they were counted.
+
+    Nothing in the file is run, and a TorchScript file, which is a program, is not even loaded.
+
+    Raises:
+        UsageError: as ``open_artifact``.
+    """
+    contract = read_contract(path)
+    with opening(path, "cpu"):
+        return contract, *target_of(path).operators(path)
+
+
+def target_of(path: Path) -> Target:
+    """The target that reads a file, by its suffix.
+
+    Raises:
+        UsageError: no such file, or an unknown suffix.
+    """
     if not path.is_file():
         raise UsageError(f"{path}: no such file; make one with `dt-export onnx --model MODEL`")
-    if path.suffix not in READERS:
-        raise UsageError(f"{path}: expected a file ending in {', '.join(READERS)}")
+    if path.suffix not in BY_SUFFIX:
+        raise UsageError(f"{path}: expected a file ending in {', '.join(BY_SUFFIX)}")
+    return BY_SUFFIX[path.suffix]

@@ -23,7 +23,10 @@ from dt_runtime.contract import EXTRA_FILE, Contract, ContractError
 from torch import nn
 
 from dt_export.errors import UsageError
-from dt_export.targets.artifact import Opened, example_inputs
+from dt_export.options import TorchscriptOptions
+from dt_export.targets.artifact import Opened
+from dt_export.targets.example import example_inputs
+from dt_export.targets.target import Target
 
 SUFFIX = ".pt"
 LARGEST_CONTRACT = 2**26  # bytes; one with statistics of large frames has a few million
@@ -31,10 +34,11 @@ LARGEST_CODE = 2**26  # bytes of source text that are looked at
 EXTRA = re.compile(rf"[^/]+/extra/{re.escape(EXTRA_FILE)}")
 CODE = re.compile(r"[^/]+/code/.*\.py")
 CALL = re.compile(r"\b(?:torch|ops\.\w+)\.(\w+)\(")
-NOTE = "PyTorch has deprecated TorchScript: prefer ONNX where you can."
 
 
-def trace(module: nn.Module, contract: Contract) -> torch.jit.ScriptModule:
+def trace(
+    module: nn.Module, contract: Contract, options: TorchscriptOptions
+) -> torch.jit.ScriptModule:
     """Trace and freeze a graph; sizes stay symbolic, because the graphs take none as a number."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -155,3 +159,25 @@ def _read(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limit: int) -> bytes
     """An entry's bytes, one more than ``limit`` at most: what it inflates to may be anything."""
     with archive.open(entry) as file:
         return file.read(limit + 1)
+
+
+def operators(path: Path) -> tuple[Counter[str], str]:
+    return calls(path), "as its code calls them, which was not loaded"
+
+
+def suffix(options: TorchscriptOptions) -> str:
+    return SUFFIX
+
+
+TARGET = Target(
+    name="torchscript",
+    suffixes=(SUFFIX,),
+    options=TorchscriptOptions,
+    suffix=suffix,
+    trace=trace,
+    write=write,
+    read=read,
+    read_contract=read_contract,
+    operators=operators,
+    note="PyTorch has deprecated TorchScript: prefer ONNX where you can.",
+)

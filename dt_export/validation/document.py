@@ -11,9 +11,9 @@ from dt_runtime.contract import Contract
 
 from dt_export.errors import UsageError
 from dt_export.files.reports import json_report, parse_report, versions, write_report
-from dt_export.validation.cases import Case
+from dt_export.graphs.trials import Case
 from dt_export.validation.closed_loop import ClosedLoop
-from dt_export.validation.parity import Comparison, Report
+from dt_export.validation.report import Comparison, Report
 
 FORMAT = "1.0"
 _TUPLES = ("differences", "notes")

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
-from dt_export.graphs import GAUSSIAN
-from dt_export.graphs.backbone import GRAPH, OUTPUTS
+from dt_export.graphs import graph_of
+from dt_export.graphs.kind import GAUSSIAN, Units
+from dt_export.models.backbone import OUTPUTS
 from dt_export.targets.artifact import Run
 
 REFERENCES = ("eager", "transformers")
@@ -30,7 +31,8 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
     """
     if name not in REFERENCES:
         raise UsageError(f"--reference is {name!r}, expected one of {', '.join(REFERENCES)}")
-    if contract.graph == GRAPH:
+    units = graph_of(contract).units
+    if units is Units.EMBEDDINGS:
         return _backbone(checkpoint, name)
     forward = _eager(checkpoint) if name == "eager" else _transformers(checkpoint, contract)
     facts, config = checkpoint.facts, checkpoint.model.config
@@ -39,7 +41,7 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
-        if contract.graph != "sequence":
+        if units is Units.RAW:
             if mean is not None:
                 tensors["states"] = (tensors["states"] - mean) / std
             if config.returns:
@@ -50,7 +52,7 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
                 tensors["actions"] = F.one_hot(tensors["actions"], config.act_dim).float()
         with torch.no_grad():
             out = forward(**tensors)
-        if contract.graph != "sequence":
+        if units is Units.RAW:
             last = {k: v[:, -1].numpy() for k, v in out.items() if k in (*GAUSSIAN, "action_preds")}
             last["logits"] = last["action"] = last["action_preds"]
             if facts.action_scale is not None:

@@ -9,30 +9,29 @@ import torch
 from checkpoints_made_here import save_hugging_face
 from dt_runtime import Policy
 
-from dt_export import graphs
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import UsageError
 from dt_export.exporting import ValidationFailedError, default_path, export
-from dt_export.targets.onnx import file as onnx
+from dt_export.graphs import GRAPHS
+from dt_export.graphs.policy import PolicyGraph
+from dt_export.targets import TARGETS
 from dt_export.validation import closed_loop
 
 
 def test_names_of_files(checkpoint):
-    assert str(default_path(checkpoint, ".onnx", "policy")) == "tiny.onnx"
-    assert str(default_path(checkpoint, ".pt", "sequence")) == "tiny_sequence.pt"
+    assert str(default_path(checkpoint, ".onnx", GRAPHS["policy"])) == "tiny.onnx"
+    assert str(default_path(checkpoint, ".pt", GRAPHS["sequence"])) == "tiny_sequence.pt"
 
 
 def test_a_graph_that_is_not_equal_is_not_written(checkpoint, tmp_path, monkeypatch):
-    def wrong(checkpoint, graph, names, precision):
-        module = graphs.PolicyGraph(
-            checkpoint.model, checkpoint.facts, names, graphs.DTYPES[precision]
-        )
+    def wrong(checkpoint, names, dtype):
+        module = PolicyGraph(checkpoint.model, checkpoint.facts, names, dtype)
         module.joint.offset += 0.01
         return module.eval()
 
     path = tmp_path / "policy.onnx"
     path.write_bytes(b"an older export")
-    monkeypatch.setattr("dt_export.exporting.graphs.build", wrong)
+    monkeypatch.setitem(GRAPHS, "policy", replace(GRAPHS["policy"], make=wrong))
     with pytest.raises(ValidationFailedError) as caught:
         export(checkpoint, "onnx", path, force=True)
     assert caught.value.report.failures
@@ -45,7 +44,7 @@ def test_an_interrupted_export_leaves_nothing(checkpoint, tmp_path, monkeypatch,
     def interrupted(*args):
         raise error
 
-    monkeypatch.setattr(onnx, "trace", interrupted)
+    monkeypatch.setitem(TARGETS, "onnx", replace(TARGETS["onnx"], trace=interrupted))
     with pytest.raises(error):
         export(checkpoint, "onnx", tmp_path / "policy.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -194,8 +193,9 @@ def test_combinations_that_do_not_exist(checkpoint, tmp_path, options, words):
 def test_ort_format_is_validated_itself_and_has_its_list_beside(checkpoint, tmp_path):
     path = tmp_path / "policy.ort"
     artifact, report = export(checkpoint, "onnx", path, format="ort")
-    assert report.passed and artifact.path == path and artifact.beside.is_file()
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, artifact.beside.name])
+    (listing,) = artifact.companions
+    assert report.passed and artifact.path == path and listing.is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, listing.name])
     assert Policy(path).contract.validation.cases == report.cases
 
 

@@ -12,8 +12,8 @@ from dt_runtime.contract import Contract, ContractError
 from dt_export.checkpoints import load as load_checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
+from dt_export.targets import inspect as inspect_artifact
 from dt_export.targets import open_artifact
-from dt_export.targets.inspection import inspect as inspect_artifact
 from fuzz import misuse, sanity
 
 

@@ -31,15 +31,17 @@ def exported(
     """
     path, contract = artifact.path, artifact.contract
     lines = [Text.assemble("wrote ", (str(path), "bold"), f"  {file_size(artifact.size)}")]
-    if artifact.beside is not None:
-        lines.append(Text(f"and {artifact.beside}, the operators that a minimal build needs"))
+    lines += [Text(f"and {other}, {what}") for other, what in artifact.companions.items()]
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
     file = shell_word(str(path))
     if contract.precision != "fp32":
         flags = f"--precision {contract.precision} {flags}"
     validate = f"dt-export validate {file} --model {shell_word(model)} {flags}".rstrip()
     commands = [validate, f"dt-export inspect {file}"]
-    if contract.producer.get("target") == "onnx" and contract.graph != "backbone":
+    from dt_export.graphs import graph_of
+    from dt_export.targets import target_of
+
+    if target_of(path).runs_in_runtime and graph_of(contract).takes_observations:
         commands.insert(0, f"dt-export run {file} --env {_env(contract, environment)}")
     lines.append(Text("next:"))
     lines += [

@@ -26,8 +26,8 @@ from dt_runtime.engine import OnnxEngine
 
 from dt_export.errors import CheckError, UsageError
 from dt_export.files.ours import LISTING, is_artifact, is_listing
-from dt_export.files.writing import Output
-from dt_export.process.interrupts import check, held, temporary_folder
+from dt_export.files.writing import Output, together
+from dt_export.process.interrupts import temporary_folder
 
 SUFFIX = ".ort"
 LIST_SUFFIX = ".required_operators_and_types.config"  # as ONNX Runtime's own converter names it
@@ -53,28 +53,23 @@ def convert(model: Path, path: Path, *, force: bool = False, inputs: Iterable[Pa
     """
     beside = list_path(path)
     output = Output(path, "--output", is_artifact, (model, *inputs), force)
-    list_output = replace(output, path=beside, ours=is_listing)
-    for file in (output, list_output):
-        file.check()
+    outputs = (output, replace(output, path=beside, ours=is_listing))
     try:
-        # The folder lies beside the files to be, so that moving them is but a change of name.
-        with temporary_folder(path.parent, f".{path.stem}.") as folder:
-            finished, listing = Path(folder, path.name), Path(folder, beside.name)
-            save(model, finished)
-            listing.write_text(operators(finished), encoding="utf-8")
-            check()  # whether Ctrl-C came, if it was swallowed
-            for file in (output, list_output):
-                file.check()
-            with held():
-                listing.replace(beside)
-                try:
-                    finished.replace(path)
-                except OSError:
-                    beside.unlink()
-                    raise
+        with together(outputs) as folder:
+            write(model, Path(folder, path.name))
     except OSError as error:
         raise UsageError(f"--output {path}: cannot write there: {error.strerror}") from None
     return beside
+
+
+def write(model: Path, path: Path) -> None:
+    """Write an ONNX file in ORT format to ``path``, and the list of its operators beside it.
+
+    Raises:
+        UsageError, CheckError: as ``save``.
+    """
+    save(model, path)
+    list_path(path).write_text(operators(path), encoding="utf-8")
 
 
 def list_path(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 The document holds what goes in (observations, rewards, applied actions, resets of rows) and what
 eager PyTorch answers on the very windows that the runtime has to report. docs/golden.md states the
-format for other languages; ``dt_export.evaluation.golden`` records.
+format for other languages; ``dt_export.validation.golden`` records.
 """
 
 import base64

@@ -252,7 +252,8 @@ class Policy:
             ValueError: no target is given and the contract has none, it is not finite or beyond
                 float32, or the rows do not exist.
             RuntimeError: another call is running.
-            After an error the policy is as it was before the call.
+
+        After an error the policy is as it was before the call.
         """
         if self._busy:
             raise RuntimeError(IN_USE)
@@ -313,8 +314,8 @@ class Policy:
             ValueError: a wrong shape or type, a reward that is missing, or, where faults raise, a
                 number that is not finite or beyond float32.
             OutputError: NaN or infinity came out of the graph, where faults raise.
-            Whatever the engine raises.
-            After an error the policy is as it was before the call.
+
+        Errors of the engine pass through. After an error the policy is as it was before the call.
         """
         if self._busy:
             raise RuntimeError(IN_USE)

@@ -36,14 +36,14 @@ def test_probes_move_and_compute_what_they_say():
     assert passes == int(passes)
     block = 2 * 20 * (4 * 24 * 24 + 2 * 24 * 96)  # 20 tokens, the matrices of a block
     assert made.product_flops == passes * block
-    rates = made.rates(interleave(made.sides, 3, warm_up=1))
+    rates = made.rates(interleave(made.candidates, 3, warm_up=1))
     assert rates.bandwidth > 0
     assert set(rates.products) == {"fp32"}
 
 
 def test_int8_products_are_measured_where_they_are_wanted():
     rates = probes(CONFIG, 7, precisions=("fp32", "int8"))
-    known = rates.rates(interleave(rates.sides, 3, warm_up=1)).products
+    known = rates.rates(interleave(rates.candidates, 3, warm_up=1)).products
     try:
         torch._int_mm(torch.ones(20, 24, dtype=torch.int8), torch.ones(24, 8, dtype=torch.int8))
     except RuntimeError:

@@ -4,14 +4,14 @@ import time
 
 import pytest
 
+from dt_export.bench.candidate import Candidate
 from dt_export.bench.paced import paced
-from dt_export.bench.side import Side
 from dt_export.errors import UsageError
 
 
-def test_a_quick_side_takes_a_step_each_period():
+def test_a_quick_candidate_takes_a_step_each_period():
     calls = []
-    seen = paced(Side(lambda: calls.append(1)), "a", "A", rate=100, seconds=0.2)
+    seen = paced(Candidate(lambda: calls.append(1)), "a", "A", rate=100, seconds=0.2)
     assert (seen.periods, seen.rate, seen.key, seen.title) == (20, 100, "a", "A")
     assert seen.steps == len(calls) == seen.late.count == seen.act.count
     assert seen.periods - seen.steps <= seen.misses <= seen.periods
@@ -20,9 +20,9 @@ def test_a_quick_side_takes_a_step_each_period():
     assert not seen.interrupted
 
 
-def test_a_slow_side_misses_every_period():
+def test_a_slow_candidate_misses_every_period():
     """Each step takes two and a half periods, so that no period has an action in time."""
-    seen = paced(Side(lambda: time.sleep(0.025)), "a", "A", rate=100, seconds=0.2)
+    seen = paced(Candidate(lambda: time.sleep(0.025)), "a", "A", rate=100, seconds=0.2)
     assert seen.misses == seen.periods == 20
     assert 1 <= seen.steps <= 10
     assert seen.act.p50_us >= 25_000
@@ -38,7 +38,7 @@ def test_one_slow_step_costs_the_periods_it_covers():
             time.sleep(0.055)
 
     # Periods of 20 ms: two end before the slow step does, and the third begins late.
-    seen = paced(Side(step), "a", "A", rate=50, seconds=0.4)
+    seen = paced(Candidate(step), "a", "A", rate=50, seconds=0.4)
     assert seen.misses >= 2
     assert seen.steps <= seen.periods - 1
     assert seen.late.max_us > 0
@@ -46,7 +46,7 @@ def test_one_slow_step_costs_the_periods_it_covers():
 
 def test_runs_do_not_pile_up():
     runs = []
-    paced(Side(lambda: runs.append(1), runs), "a", "A", rate=200, seconds=0.05)
+    paced(Candidate(lambda: runs.append(1), runs), "a", "A", rate=200, seconds=0.05)
     assert runs == []
 
 
@@ -58,7 +58,7 @@ def test_interrupted_loops_tell_what_they_saw():
         if len(calls) == 4:
             raise KeyboardInterrupt
 
-    seen = paced(Side(step), "a", "A", rate=100, seconds=10)
+    seen = paced(Candidate(step), "a", "A", rate=100, seconds=10)
     assert seen.interrupted
     assert seen.steps == 3
     assert seen.periods >= 3
@@ -69,7 +69,7 @@ def test_interrupted_before_the_first_step_is_an_interrupt():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        paced(Side(step), "a", "A", rate=100, seconds=1)
+        paced(Candidate(step), "a", "A", rate=100, seconds=1)
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_interrupted_before_the_first_step_is_an_interrupt():
 )
 def test_rates_that_give_no_step(rate, seconds, message):
     with pytest.raises(UsageError, match=message):
-        paced(Side(lambda: None), "a", "A", rate, seconds)
+        paced(Candidate(lambda: None), "a", "A", rate, seconds)

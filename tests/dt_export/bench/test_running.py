@@ -1,4 +1,4 @@
-"""Whole benchmarks of a tiny model: few turns, every kind of side, no word on who is faster."""
+"""Whole benchmarks of a tiny model: few turns, every kind of candidate, no claim on speed."""
 
 import json
 from dataclasses import replace
@@ -28,7 +28,7 @@ def report(checkpoint_path):
     made = bench(
         str(checkpoint_path),
         overrides=FLAGS,
-        sides=WANTED,
+        candidates=WANTED,
         steps=TURNS,
         cold_runs=1,
         rate=200,
@@ -45,7 +45,7 @@ def shown(renderable):
     return capture.get()
 
 
-def test_every_side_has_its_numbers(report):
+def test_every_candidate_has_its_numbers(report):
     assert [result.key for result in report.results] == list(WANTED)
     for result in report.results:
         assert result.reason is None
@@ -101,7 +101,7 @@ def test_json_round_trip(report, tmp_path):
 def test_documents_that_are_no_reports(report):
     newer = json.loads(report.to_json()) | {"format": "2.0"}
     for text in ("", "[]", "{}", json.dumps(newer)):
-        with pytest.raises(UsageError, match="no report of `dt-export bench --json`"):
+        with pytest.raises(UsageError, match="not a report of `dt-export bench --json`"):
             Report.from_json(text)
 
 
@@ -112,11 +112,11 @@ def test_the_table_shows_everything_within_120_columns(report):
         assert result.title in text
     assert "at 200 Hz, period 5000 us" in text
     assert "uncounted, right before each call that counts" in text
-    assert "times faster: medians against transformers eager" in text
+    assert "times faster: medians, compared with transformers eager" in text
     assert "GFLOP/s fp32" in text
 
 
-def test_a_side_that_cannot_be_had_stops_nobody(tmp_path):
+def test_an_unavailable_candidate_does_not_stop_the_others(tmp_path):
     """An Atari checkpoint: frames, logits, another dialect, floors that are not counted."""
     options = atari.Options()
     path = atari.save(
@@ -124,7 +124,11 @@ def test_a_side_that_cannot_be_had_stops_nobody(tmp_path):
     )
     flags = Overrides(n_head=2, target_return=90.0)
     made = bench(
-        str(path), overrides=flags, sides=("transformers", "eager", "policy"), steps=2, cold=False
+        str(path),
+        overrides=flags,
+        candidates=("transformers", "eager", "policy"),
+        steps=2,
+        cold=False,
     )
     transformers, eager, policy = made.results
     assert transformers.reason == "transformers does not read the dialect atari"
@@ -140,16 +144,18 @@ def test_a_side_that_cannot_be_had_stops_nobody(tmp_path):
 
 
 def test_every_entry_is_measured_or_has_a_reason(checkpoint_path):
-    """Compilers left aside, which take their time."""
+    """All but the compilers, which take long."""
     keys = [entry.key for entry in CATALOGUE if not entry.key.startswith("compile")]
-    made = bench(str(checkpoint_path), overrides=FLAGS, sides=keys, steps=1, batch=2, cold=False)
+    made = bench(
+        str(checkpoint_path), overrides=FLAGS, candidates=keys, steps=1, batch=2, cold=False
+    )
     assert [result.key for result in made.results] == keys
     assert all((result.step is None) == bool(result.reason) for result in made.results)
     assert all(r.step is not None for r in made.results if r.key in WANTED)
     assert made.batch == 2
 
 
-def test_artifacts_beside_the_eager_sides(artifacts, checkpoint_path):
+def test_artifacts_next_to_the_eager_candidates(artifacts, checkpoint_path):
     files = [artifacts["onnx", "policy"], artifacts["torchscript", "sequence"]]
     files.append(artifacts["onnx", "sequence"])
     made = bench(
@@ -165,7 +171,7 @@ def test_artifacts_beside_the_eager_sides(artifacts, checkpoint_path):
 
 def test_nothing_to_pace_is_said(checkpoint_path):
     made = bench(
-        str(checkpoint_path), overrides=FLAGS, sides=("eager",), steps=1, cold=False, rate=100,
+        str(checkpoint_path), overrides=FLAGS, candidates=("eager",), steps=1, cold=False, rate=100,
         seconds=0.1,
     )  # fmt: skip
     assert made.paced == ()
@@ -178,8 +184,11 @@ def test_nothing_to_pace_is_said(checkpoint_path):
         (dict(steps=0), "--steps is 0, expected at least 1"),
         (dict(batch=-1), "--batch is -1, expected at least 1"),
         (dict(threads=0), "--threads is 0, expected at least 1"),
-        (dict(sides=("policy", "magic")), "--sides has 'magic', expected some of transformers"),
-        (dict(sides=()), "--sides names no side"),
+        (
+            dict(candidates=("policy", "magic")),
+            "--sides has 'magic', expected some of transformers",
+        ),
+        (dict(candidates=()), "--sides is empty"),
         (dict(rate=-1), "--rate is -1, expected"),
         (dict(model="no/such/place.pt"), "no/such/place.pt"),
         (dict(artifacts=["missing.onnx"]), "missing.onnx: no such file"),

@@ -1,14 +1,14 @@
-"""A small sweep: one set of weights per hidden size, every side at every place."""
+"""A small sweep: one set of weights per hidden size, every candidate at every place."""
 
-from importlib.util import find_spec
+import sys
 
 import pytest
 import torch
 
-from dt_export.bench import made_up
-from dt_export.bench.made_up import Sizes
-from dt_export.bench.side import Exports, Setting
-from dt_export.bench.sweep import sweep
+from dt_export.bench import synthetic
+from dt_export.bench.candidate import Exports, Setting
+from dt_export.bench.sweep import sweep_sizes
+from dt_export.bench.synthetic import Sizes
 from dt_export.errors import UsageError
 from dt_export.models.decision_transformer import ModelConfig
 
@@ -21,7 +21,7 @@ AXES = {"context_length": (3, 20), "hidden_size": (128,), "batch": (1, 2)}
 @pytest.fixture(scope="module")
 def swept():
     said = []
-    points = sweep(
+    points = sweep_sizes(
         SIZES,
         ("policy", "eager"),
         axes=AXES,
@@ -31,7 +31,7 @@ def swept():
     return points, said
 
 
-def test_every_side_at_every_value(swept):
+def test_every_candidate_at_every_value(swept):
     points, _ = swept
     assert [(p.axis, p.value, p.key) for p in points] == [
         (axis, value, key) for axis in AXES for value in AXES[axis] for key in ("eager", "policy")
@@ -56,9 +56,9 @@ def test_progress_names_exports_and_places(swept):
     assert {total for *_, total in said} == {3}
 
 
-def test_made_up_checkpoints_are_what_was_asked_for_and_always_the_same(tmp_path):
-    first = made_up.made_up(Sizes(4, 2, 64, 2, 3, 30), 50, tmp_path / "a")
-    again = made_up.made_up(Sizes(4, 2, 64, 2, 3, 30), 50, tmp_path / "b")
+def test_synthetic_checkpoints_are_what_was_asked_for_and_always_the_same(tmp_path):
+    first = synthetic.synthetic(Sizes(4, 2, 64, 2, 3, 30), 50, tmp_path / "a")
+    again = synthetic.synthetic(Sizes(4, 2, 64, 2, 3, 30), 50, tmp_path / "b")
     config = first.model.config
     assert (config.hidden_size, config.n_layer, config.n_inner) == (64, 2, 256)
     assert config.n_head == 1  # 3 does not divide 64
@@ -68,14 +68,14 @@ def test_made_up_checkpoints_are_what_was_asked_for_and_always_the_same(tmp_path
     assert first.with_context_length(7).facts.context_length == 7
 
 
-def test_every_side_has_the_same_weights(tmp_path):
-    """transformers' action and ours are equal on what both sides are given."""
+def test_transformers_has_the_same_weights(tmp_path):
+    """transformers' action and ours are equal on the benchmark's inputs."""
     from dt_export.bench.eager import library_model, tensors
-    from dt_export.graphs import input_specs
+    from dt_export.bench.kinds import model_inputs
 
-    checkpoint = made_up.made_up(SIZES, 5, tmp_path / "checkpoint")
+    checkpoint = synthetic.synthetic(SIZES, 5, tmp_path / "checkpoint")
     setting = Setting(checkpoint, Exports(tmp_path), batch=2)
-    inputs = tensors(input_specs(checkpoint.model.config, "sequence"), setting)
+    inputs = tensors(model_inputs(checkpoint.model.config), setting)
     with torch.no_grad():
         theirs = library_model(setting)(**inputs).action_preds
         ours = checkpoint.model(**inputs).action_preds
@@ -86,15 +86,15 @@ def test_sizes_like_a_model():
     config = ModelConfig(
         state_shape=(5,), act_dim=2, hidden_size=24, n_layer=3, n_head=2, n_inner=40, max_ep_len=30
     )
-    assert made_up.like(config) == Sizes(5, 2, 24, 3, 2, 30)
+    assert synthetic.like(config) == Sizes(5, 2, 24, 3, 2, 30)
 
 
-def test_unknown_sides_are_refused():
+def test_unknown_candidates_are_refused():
     with pytest.raises(UsageError, match="--sides has 'magic', expected some of transformers"):
-        sweep(SIZES, ("magic",))
+        sweep_sizes(SIZES, ("magic",))
 
 
-@pytest.mark.skipif(find_spec("transformers") is not None, reason="transformers is installed")
-def test_without_transformers_it_says_how_to_get_it():
+def test_without_transformers_it_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)  # Python's mark for "cannot be imported"
     with pytest.raises(UsageError, match="pip install transformers"):
-        made_up.check()
+        synthetic.check()

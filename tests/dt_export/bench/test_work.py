@@ -8,12 +8,13 @@ import torch
 from dt_runtime.contract import Source
 from torch.utils.flop_counter import FlopCounterMode
 
-from dt_export import graphs
 from dt_export.bench.windows import full_window
 from dt_export.bench.work import policy_work, step_work
 from dt_export.checkpoints import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import Facts
+from dt_export.graphs import GRAPHS
+from dt_export.graphs.policy import PolicyGraph
 from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig
 
 CONFIG = ModelConfig(
@@ -40,11 +41,11 @@ def counted_flops(module, inputs):
 def built(config, graph, length=20):
     facts = replace(FACTS, context_length=length)
     model = DecisionTransformer(config).eval()
-    return graphs.build(Checkpoint("made", Path(), "made", model, facts, Source("made")), graph)
+    return GRAPHS[graph].module(Checkpoint("made", Path(), "made", model, facts, Source("made")))
 
 
 def window(config, batch, length):
-    arrays = full_window(graphs.input_specs(config, "policy"), batch, length, config.max_ep_len)
+    arrays = full_window(GRAPHS["policy"].input_specs(config), batch, length, config.max_ep_len)
     return [torch.from_numpy(array) for array in arrays.values()]
 
 
@@ -71,7 +72,7 @@ def test_step_flops_are_those_of_the_graph(name, batch, slots):
     config, length = VARIANTS[name], 7
     sizes = {"batch": batch, "slots": slots}
     inputs = []
-    for spec in graphs.input_specs(config, "step", length):
+    for spec in GRAPHS["step"].input_specs(config, length):
         inputs.append(torch.zeros(spec.sized(sizes), dtype=getattr(torch, spec.dtype)))
     counted = counted_flops(built(config, "step", length), inputs)
     more = batch * slots * beside_the_needed(config, 1)
@@ -81,7 +82,7 @@ def test_step_flops_are_those_of_the_graph(name, batch, slots):
 @pytest.mark.parametrize("name", VARIANTS)
 def test_weights_are_those_of_the_graph_without_idle_heads_and_rows(name):
     config = VARIANTS[name]
-    graph = graphs.PolicyGraph(DecisionTransformer(config), FACTS, ("action",))
+    graph = PolicyGraph(DecisionTransformer(config), FACTS, ("action",))
     idle = ("predict_state", "predict_return", "tokens.embed_timestep")
     numbers = [p for key, p in graph.model.named_parameters() if not key.startswith(idle)]
     replaced = {id(p) for block in graph.model.blocks for p in block.attn.parameters()}

@@ -4,9 +4,10 @@ import pytest
 import torch
 from checkpoints_made_here import VARIANTS, save_hugging_face, windows
 
-from dt_export import graphs
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import UsageError
+from dt_export.graphs import GRAPHS, graph_named
+from dt_export.graphs.sequence import EXTRA_OUTPUTS
 
 
 @pytest.mark.parametrize("padding", (0, 2))
@@ -25,13 +26,13 @@ def test_policy_graph_is_exact_for_every_option(variant, length, padding, tmp_pa
     with torch.no_grad():
         normalised = inputs | {"states": (raw["states"] - mean) / std}
         expected = checkpoint.model(**normalised).action_preds[:, -1]
-        (seen,) = graphs.build(checkpoint, "policy")(**raw)
+        (seen,) = GRAPHS["policy"].module(checkpoint)(**raw)
     scale = max(1.0, expected.abs().max().item())
     assert (seen - expected).abs().max().item() <= 2e-6 * scale
 
 
 def test_the_last_action_and_padding_are_not_read(checkpoint):
-    graph = graphs.build(checkpoint, "policy")
+    graph = GRAPHS["policy"].module(checkpoint)
     inputs = windows(checkpoint.model.config, 2, 4, padding=2)
     with torch.no_grad():
         (before,) = graph(**inputs)
@@ -50,19 +51,19 @@ def test_bounds_of_the_facts_are_kept(tmp_path):
     checkpoint = load(str(directory))
     inputs = windows(checkpoint.model.config, 64, 3)
     with torch.no_grad():
-        (action,) = graphs.build(checkpoint, "policy")(**inputs)
+        (action,) = GRAPHS["policy"].module(checkpoint)(**inputs)
     low, high = torch.tensor([-0.2, -0.1]), torch.tensor([0.2, 0.3])
     assert ((action >= low) & (action <= high)).all()
     assert (action == low).any() and (action == high).any()
 
 
 def test_output_specs_match_what_comes_out(checkpoint):
-    names = ("state_preds", "action_preds", "return_preds", *graphs.EXTRA_OUTPUTS)
+    names = ("state_preds", "action_preds", "return_preds", *EXTRA_OUTPUTS)
     inputs = windows(checkpoint.model.config, 2, 5)
     with torch.no_grad():
-        outputs = graphs.build(checkpoint, "sequence", names)(**inputs)
+        outputs = GRAPHS["sequence"].module(checkpoint, names)(**inputs)
     sizes = {"batch": 2, "sequence": 5, "3*sequence": 15}
-    specs = graphs.output_specs(checkpoint.model.config, "sequence", names)
+    specs = GRAPHS["sequence"].output_specs(checkpoint.model.config, names)
     assert [s.name for s in specs] == list(names)
     for spec, output in zip(specs, outputs, strict=True):
         assert tuple(sizes.get(axis, axis) for axis in spec.shape) == tuple(output.shape)
@@ -78,4 +79,4 @@ def test_output_specs_match_what_comes_out(checkpoint):
 )
 def test_graphs_and_outputs_that_do_not_exist(checkpoint, graph, outputs, words):
     with pytest.raises(UsageError, match=words):
-        graphs.output_names(checkpoint.model.config, graph, outputs)
+        graph_named(graph).output_names(checkpoint.model.config, outputs)

@@ -1,7 +1,7 @@
 """Every action of a step graph is eager PyTorch's on the very window that the policy reports.
 
 The graph runs in PyTorch here, under the runtime's own loop; exported files are held to the same
-by the validation that every export goes through (tests/dt_export/checkpoints/dialects/test_dialects.py).
+by the validation that every export goes through (checkpoints/dialects/test_dialects.py).
 """
 
 from dataclasses import replace
@@ -14,11 +14,12 @@ from dt_runtime import Policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dt_export import graphs
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import UsageError
 from dt_export.exporting import export
-from dt_export.targets.artifact import Opened, contract_of
+from dt_export.graphs.step import KIND as STEP
+from dt_export.targets.artifact import Opened
+from dt_export.targets.contract import contract_of
 
 TOLERANCE = 1e-5
 RETURN_SCALE = 10.0
@@ -37,9 +38,9 @@ def made(path, variant, context_length=6):
 
 def policy_of(checkpoint, **options):
     """A policy whose engine is the graph in PyTorch."""
-    names = graphs.output_names(checkpoint.model.config, "step")
-    contract = contract_of(checkpoint, "step", names, {})
-    graph = graphs.build(checkpoint, "step")
+    names = STEP.output_names(checkpoint.model.config)
+    contract = contract_of(checkpoint, STEP, names, {})
+    graph = STEP.module(checkpoint)
 
     def run(inputs):
         tensors = [torch.from_numpy(inputs[spec.name]) for spec in contract.inputs]
@@ -229,7 +230,7 @@ def test_an_exported_file_writes_into_its_own_cache(tiny, tmp_path):
 def test_two_layers_of_caches_with_heads_and_one_without(tmp_path):
     for variant, kinds in (("plain", 1), ("many_heads", 2)):
         checkpoint = made(tmp_path / variant, variant)
-        specs = graphs.input_specs(checkpoint.model.config, "step", 6)
+        specs = STEP.input_specs(checkpoint.model.config, 6)
         caches = [s for s in specs if s.name.startswith("past_")]
         assert len(caches) == kinds * checkpoint.model.config.n_layer
 
@@ -238,4 +239,4 @@ def test_two_layers_of_caches_with_heads_and_one_without(tmp_path):
 def test_models_whose_tokens_move_cannot_be_cached(tiny, positions):
     config = replace(tiny.model.config, positions=positions, window=6)
     with pytest.raises(UsageError, match=f"positions by {positions}.*--graph policy"):
-        graphs.output_names(config, "step")
+        STEP.output_names(config)

@@ -12,10 +12,10 @@ from onnx import numpy_helper
 
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import UsageError
+from dt_export.graphs.windows import cases, inputs
 from dt_export.targets import Opened, open_artifact
 from dt_export.validation import check
-from dt_export.validation.cases import cases, inputs
-from dt_export.validation.command import prepare
+from dt_export.validation.pairing import pair
 
 
 @pytest.mark.parametrize("reference", ("eager", "transformers"))
@@ -131,7 +131,7 @@ def test_the_seed_draws_the_inputs(policy_file, checkpoint):
     case = next(cases(contract))
 
     def drawn(seed):
-        return inputs(contract, case, np.random.default_rng(seed))["states"]
+        return inputs(contract, case, True, np.random.default_rng(seed))["states"]
 
     assert np.array_equal(drawn(1), drawn(1))
     assert not np.array_equal(drawn(1), drawn(2))
@@ -146,19 +146,19 @@ def test_cases_cover_every_window(policy_file):
         assert {case.padding for case in mine if case.length == context} >= set(range(context))
     rng = np.random.default_rng(0)
     late = next(case for case in every if case.kind == "late")
-    assert inputs(contract, late, rng)["timesteps"].max() == contract.max_ep_len - 1
+    assert inputs(contract, late, True, rng)["timesteps"].max() == contract.max_ep_len - 1
 
 
 def test_unknown_facts_come_from_the_artifact(policy_file, checkpoint_path):
     """An artifact made with flags validates without them."""
-    opened, checkpoint = prepare(policy_file, str(checkpoint_path), Overrides(), "cpu")
+    opened, checkpoint = pair(policy_file, str(checkpoint_path), Overrides(), "cpu")
     assert checkpoint.facts.context_length == opened.contract.context_length
     assert checkpoint.facts.return_scale == 100.0
     assert check(opened, checkpoint, seed=3).passed
 
 
 def test_a_flag_that_differs_from_the_artifact_is_a_difference(policy_file, checkpoint_path):
-    opened, checkpoint = prepare(
+    opened, checkpoint = pair(
         policy_file, str(checkpoint_path), Overrides(return_scale=10.0), "cpu"
     )
     assert not check(opened, checkpoint, seed=3).passed
@@ -166,7 +166,7 @@ def test_a_flag_that_differs_from_the_artifact_is_a_difference(policy_file, chec
 
 def test_a_local_checkpoint_must_be_named(policy_file):
     with pytest.raises(UsageError, match=r"--model is missing.*'tiny'"):
-        prepare(policy_file, None, Overrides(), "cpu")
+        pair(policy_file, None, Overrides(), "cpu")
 
 
 def test_contract_survives_json(policy_file):

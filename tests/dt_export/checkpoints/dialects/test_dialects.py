@@ -17,8 +17,8 @@ from dt_export.checkpoints import DIALECTS, load
 from dt_export.errors import UsageError
 from dt_export.exporting import export
 from dt_export.facts import Overrides
+from dt_export.graphs import rollouts
 from dt_export.targets import open_artifact
-from dt_export.validation import step_cases
 from dt_export.validation.reference import reference
 
 TOLERANCE = 1e-5
@@ -215,8 +215,8 @@ def test_steps_equal_eager_on_their_windows(case, tmp_path):
 
     opened, due = open_artifact(path), reference(checkpoint, report.contract)
     for seed, (slots, rows) in enumerate(((1, 2), (min(3, context), 1), (context, 3))):
-        plan = step_cases.Rollout("200 steps", slots, rows, steps=200, compared=200)
-        for _, window, seen in step_cases.windows(opened, plan, np.random.default_rng(seed)):
+        plan = rollouts.Rollout("200 steps", slots, rows, steps=200, compared=200)
+        for _, window, seen in rollouts.windows(plan, opened, np.random.default_rng(seed)):
             for name, values in due(window).items():
                 assert_close(seen[name], values, name)
 

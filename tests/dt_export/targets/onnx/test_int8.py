@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from dt_export.exporting import export
-from dt_export.targets.onnx.int8 import quantise_weight
+from dt_export.targets.onnx.passes.int8 import quantise_weight
 
 WEIGHTS = arrays(
     np.float32,

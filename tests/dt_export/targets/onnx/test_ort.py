@@ -20,7 +20,7 @@ from oracles import atari
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import CheckError, UsageError
 from dt_export.exporting import export
-from dt_export.targets.artifact import EXAMPLE_SIZES
+from dt_export.graphs import GRAPHS
 from dt_export.targets.onnx import ort
 
 FUSED = {  # graph: an operator of com.microsoft's that it then has
@@ -31,7 +31,7 @@ FUSED = {  # graph: an operator of com.microsoft's that it then has
     "int8": "DynamicQuantizeMatMul",
     "images": "FusedConv",
 }
-SIZES = {**EXAMPLE_SIZES, "batch": 1, "sequence": 4}
+SIZES = {**GRAPHS["backbone"].example, **GRAPHS["step"].example, "batch": 1, "sequence": 4}
 
 pytestmark = pytest.mark.xdist_group("ort")  # one worker makes the files, for all tests
 
@@ -183,7 +183,8 @@ def test_no_trace_of_the_machine(converted):
 
 def test_importing_makes_no_logger(models, tmp_path):
     """The reader's import would give the root logger a handler: another program's log lines."""
-    script = "import logging, sys; from pathlib import Path; from dt_export.targets import ort; "
+    script = "import logging, sys; from pathlib import Path\n"
+    script += "from dt_export.targets.onnx import ort; "
     script += "ort.convert(*map(Path, sys.argv[1:])); print(logging.root.handlers)"
     command = [sys.executable, "-c", script, str(models["policy"]), str(tmp_path / "a.ort")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -1,0 +1,20 @@
+# What the steps share: the repository as working directory, a folder for environments, quiet pip.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [ -z "${WORK:-}" ]; then # a step on its own
+    WORK=$(mktemp -d)
+    trap 'rm -rf "$WORK"' EXIT
+fi
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_QUIET=1 COLUMNS=120 NO_MKDOCS_2_WARNING=1
+
+enter() { # a fresh environment of this name, or the one that an earlier step made
+    [ -d "$WORK/$1" ] || "${2:-python3}" -m venv "$WORK/$1"
+    # shellcheck source=/dev/null
+    source "$WORK/$1/bin/activate"
+}
+
+readme() { # runs a command that README.md shows word for word
+    grep -qxF "$1" README.md || { echo "README.md does not have the line: $1" >&2; exit 1; }
+    echo "\$ $1"
+    eval "$1"
+}

@@ -1,0 +1,131 @@
+"""Rollouts of a step graph: every action against eager PyTorch on the window that it reports.
+
+A cache has a history, so single inputs prove nothing: the runtime's own loop is driven through
+whole episodes, with rows that begin anew at different times, and remembers what went in.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from dt_runtime import Policy
+from dt_runtime.contract import Contract
+from dt_runtime.slots import DEFAULT, PRESENT, fixed_slots
+
+from dt_export.graphs.trials import EXTREME, Arrays, Case, Runnable, Trial, draw_states
+
+LONGEST = 10_000  # an episode beyond this is not played to its end
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """A run to be made. ``compared`` is the number of its last steps that are looked at."""
+
+    group: str
+    slots: int
+    batch: int
+    steps: int
+    compared: int
+    spread: float = 1.0
+
+
+def trials(contract: Contract) -> Iterator[Trial]:
+    """A trial for every rollout."""
+    for plan in rollouts(contract):
+        case = Case(plan.group, plan.batch, contract.context_length)
+        yield Trial(case, ("action",), partial(windows, plan))
+
+
+def rollouts(contract: Contract) -> Iterator[Rollout]:
+    """One slot, K slots and some between; one row and three; past the end of the longest episode"""
+    context = contract.context_length
+    usual = min(DEFAULT, context)
+    steps = 2 * context + 5  # every slot begins anew at least once
+    counts, batches = sorted({1, min(2, context), min(3, context), usual, context}), (1, 3)
+    rows = contract.inputs[0].shape[0]
+    if isinstance(rows, int):  # a file of fixed shape
+        usual = fixed_slots(contract)
+        counts, batches = [usual], (rows // usual,)
+    for slots in counts:
+        for batch in batches:
+            group = f"slots = {slots}, B = {batch}"
+            yield Rollout(group, slots, batch, steps, steps)
+    yield Rollout("extreme inputs", usual, batches[-1], context, context, EXTREME)
+    if contract.max_ep_len <= LONGEST:
+        past = contract.max_ep_len + context
+        yield Rollout("past the longest episode", usual, batches[0], past, steps)
+
+
+class Recorded:
+    """An engine that keeps every output of the head, also those that a policy does not ask for."""
+
+    def __init__(self, artifact: Runnable):
+        self.contract, self._engine = artifact.contract, artifact.engine
+        self.outputs: dict[str, np.ndarray] = {}
+
+    def bind(
+        self, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    ) -> Callable[[], None]:
+        batch = inputs["query_index"].shape[0]
+        heads = [s for s in self.contract.outputs if not s.name.startswith(PRESENT)]
+        missing = {s.name: np.zeros(s.sized({"batch": batch}), s.dtype) for s in heads}
+        bound = missing | dict(outputs)
+        self.outputs = {spec.name: bound[spec.name] for spec in heads}
+        return self._engine.bind(inputs, bound)
+
+
+def windows(
+    plan: Rollout, artifact: Runnable, rng: np.random.Generator
+) -> Iterator[tuple[Case, Arrays, Arrays]]:
+    """Play a run; then, by length of window: its case, a policy graph's inputs, what came out."""
+    contract, batch = artifact.contract, plan.batch
+    engine = Recorded(artifact)
+    policy = Policy(engine, batch_size=batch, slots=plan.slots)
+    spread = plan.spread * contract.return_scale
+    policy.reset(rng.uniform(-1.0, 4.0, batch) * spread)
+    last = contract.first_timestep + contract.max_ep_len - 1
+    history: list[list[dict[str, np.ndarray]]] = [[] for _ in range(batch)]
+    by_length: dict[int, list[tuple[list, dict]]] = {}
+    for step in range(plan.steps):
+        if batch > 1 and step and rng.random() < 2 / contract.context_length:
+            row = int(rng.integers(batch))
+            policy.reset(rng.uniform(-1.0, 4.0) * spread, rows=[row])
+            history[row] = []
+        states = draw_states(contract, (batch, 1), plan.spread, True, rng)[:, 0]
+        states = states.astype(contract.inputs[0].dtype)
+        rewards = rng.uniform(-0.1, 0.1, batch) * spread
+        one = batch == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # it is meant to be too long
+            actions = policy.act(states[0] if one else states, rewards[0] if one else rewards)
+        actions = np.reshape(actions, (batch, *np.shape(actions)[0 if one else 1 :]))
+        timesteps, returns_to_go = np.minimum(policy.timesteps, last), policy.returns_to_go
+        for row, (begin, end) in enumerate(policy.windows):
+            history[row].append(
+                {
+                    "states": states[row],
+                    "actions": actions[row],
+                    "returns_to_go": returns_to_go[row, None],
+                    "timesteps": timesteps[row],
+                    "attention_mask": np.int64(1),
+                }
+            )
+            del history[row][: -contract.context_length]
+            if step >= plan.steps - plan.compared:
+                seen = {name: array[row].copy() for name, array in engine.outputs.items()}
+                window = history[row][-(end - begin + 1) :]
+                by_length.setdefault(end - begin + 1, []).append((window, seen))
+    dtypes = {spec.name: spec.dtype for spec in contract.inputs}
+    for length, members in sorted(by_length.items()):
+        names = [name for name in members[0][0][0] if name in (*dtypes, "attention_mask")]
+        inputs = {
+            name: np.array([[step[name] for step in window] for window, _ in members]).astype(
+                dtypes.get(name, "int64")
+            )
+            for name in names
+        }
+        inputs.setdefault("timesteps", np.zeros(inputs["attention_mask"].shape, np.int64))
+        outputs = {name: np.stack([seen[name] for _, seen in members]) for name in members[0][1]}
+        yield Case(plan.group, batch, length), inputs, outputs

@@ -1,0 +1,1 @@
+"""Passes over a traced model, one file each, as onnx-ir runs them."""

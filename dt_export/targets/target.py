@@ -1,0 +1,76 @@
+"""What a target is, said once: whoever exports, opens or inspects a file asks its Target."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dt_runtime.contract import Contract
+from torch import nn
+
+from dt_export.errors import UsageError
+from dt_export.files.ours import is_artifact
+from dt_export.graphs import Kind
+from dt_export.options import Options
+from dt_export.targets.artifact import Opened
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file of an export."""
+
+    path: Path
+    what: str  # in a few words, for people
+    ours: Callable[[Path], bool] = is_artifact  # whether an existing file is an earlier one of it
+
+
+def no_companions(path: Path, options: Options) -> tuple[Written, ...]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One file format, or a family of them.
+
+    Args:
+        name: for the command line and the contract.
+        suffixes: of the files that it reads.
+        options: what it can be told.
+        suffix: of the file that an export with these options writes.
+        trace: turns a graph into whatever ``write`` takes. Called with the module, the contract
+            that describes it, and the options.
+        write: writes what was traced, and its contract, to a path, companions beside it. Always
+            the same bytes, as far as the format allows.
+        read: opens a file of its own on an execution provider.
+        read_contract: the contract in a file of its own, of which nothing is run.
+        operators: how many there are of each in a file, and a note on how they were counted.
+        companions: further files that ``write`` puts beside the path.
+        precisions: those it can write, as far as the graph has them.
+        producer: what the contract says about the making, beside the target and the versions.
+        note: printed at each export.
+        runs_in_runtime: whether ``dt_runtime`` opens its files.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    options: type[Options]
+    suffix: Callable[[Any], str]
+    trace: Callable[[nn.Module, Contract, Any], Any]
+    write: Callable[[Any, Contract, Path], None]
+    read: Callable[[Path, str], Opened]
+    read_contract: Callable[[Path], Contract]
+    operators: Callable[[Path], tuple[Counter[str], str]]
+    companions: Callable[[Path, Any], tuple[Written, ...]] = no_companions
+    precisions: tuple[str, ...] = ("fp32",)
+    producer: Callable[[Any], dict[str, Any]] = lambda options: {}
+    note: str | None = None
+    runs_in_runtime: bool = False
+
+    def check(self, kind: Kind, precision: str) -> None:
+        """Raise UsageError if this target cannot write a graph in that precision."""
+        if precision not in self.precisions or precision not in kind.precisions:
+            raise UsageError(
+                f"--precision {precision} is made of ONNX files of graph policy or step, "
+                f"not of {self.name} {kind.name}"
+            )

@@ -1,0 +1,303 @@
+"""Record golden episodes: what eager PyTorch does, for any runtime to be held against.
+
+No artifact runs here. Inputs are drawn from a seed, the schedule says which window answers, and the
+eager model is asked for the action on that very window.
+"""
+
+import base64
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from dt_runtime.contract import Contract, TensorSpec
+from dt_runtime.golden import (
+    FORMAT,
+    KIND,
+    Act,
+    Event,
+    Expected,
+    Golden,
+    Model,
+    Numbers,
+    Options,
+    Replay,
+    Reset,
+)
+from dt_runtime.golden import replay as replay_policy
+from dt_runtime.schedule import Schedule
+from dt_runtime.slots import DEFAULT, fixed_slots
+
+from dt_export.checkpoints import Checkpoint
+from dt_export.errors import CheckError, UsageError
+from dt_export.files.ours import PRODUCER
+from dt_export.graphs import graph_of
+from dt_export.graphs.trials import draw_states
+from dt_export.targets import open_artifact
+from dt_export.targets.artifact import Run
+from dt_export.validation.differences import contract_differences
+from dt_export.validation.parity import TOLERANCES
+from dt_export.validation.reference import reference
+
+ROWS = 2  # so that one can be reset while the other goes on
+AFTER = 3  # steps after everything was reset in the end
+FRAMES = 8  # different ones of a model that sees pictures
+TRIES = 200  # draws of an observation until the choice is a clear one
+CLEAR = 4.0  # tolerances by which the likeliest index has to lead: two logits, each that far off
+APPLIED_EVERY = 5  # steps at which something else than the action was really done
+IGNORED = 997.0  # rewards of rows at their first step, in quanta: nobody may take them off
+
+
+@dataclass
+class _Row:
+    """An episode so far: what a window is made of."""
+
+    target: float
+    states: list[np.ndarray]
+    actions: list[np.ndarray]
+    returns_to_go: list[float]
+
+
+def record(
+    checkpoint: Checkpoint,
+    contract: Contract,
+    *,
+    seed: int = 0,
+    batch_size: int | None = None,
+    slots: int | None = None,
+) -> Golden:
+    """Record a golden episode for an artifact of this contract.
+
+    Row 0 plays 2K + 5 steps without a break, so that every slot of a step graph begins anew; the
+    other rows are reset on their own along the way. Then all rows are reset and play a few steps
+    more. At some steps another action than the policy's was applied. In fp16 and int8 that is said
+    of every step: the runtime goes on from eager PyTorch's actions, so that errors do not add up.
+
+    Returns and rewards are multiples of a power of two, so that returns-to-go are exact in float32
+    as well as in float64. Everything else is drawn as float32.
+
+    Args:
+        checkpoint: what the artifact was exported from.
+        contract: the artifact's.
+        seed: draws the inputs.
+        batch_size: rows; without it 2, or what the file was made for.
+        slots: of a step graph; without it the runtime's default, or what the file was made for.
+
+    Raises:
+        UsageError: the contract is not this checkpoint's, its graph has no golden episodes, or
+            ``batch_size`` or ``slots`` are not possible.
+        CheckError: no observation makes the discrete policy's choice clear.
+    """
+    contract, options = _settled(checkpoint, contract, batch_size, slots)
+    rng, context = np.random.default_rng(seed), contract.context_length
+    schedule = _schedule(contract, options)
+    eager = _Eager(checkpoint, contract, rng)
+    steps = min(2 * context + 5, contract.max_ep_len)
+    alone = {1 + row * context // options.batch_size: row for row in range(1, options.batch_size)}
+    quantum = 2.0 ** (math.floor(math.log2(contract.return_scale)) - 8)
+
+    def returns(low: float, high: float, count: int) -> list[float]:
+        scaled = rng.uniform(low, high, count) * contract.return_scale
+        return (np.round(scaled / quantum) * quantum).tolist()
+
+    rows: list[_Row] = []
+    events: list[Event] = []
+    for step in range(steps + min(AFTER, contract.max_ep_len)):
+        if step in (0, steps):
+            targets = returns(1.0, 4.0, options.batch_size)
+            rows = [_Row(target, [], [], []) for target in targets]
+            events.append(Event(reset=Reset(tuple(range(len(rows))), tuple(targets))))
+        elif step in alone:
+            (target,) = returns(1.0, 4.0, 1)
+            rows[alone[step]] = _Row(target, [], [], [])
+            events.append(Event(reset=Reset((alone[step],), (target,))))
+        rewards = None if step == 0 else returns(-0.1, 0.1, len(rows))
+        for number, row in enumerate(rows):
+            if not row.states:
+                row.returns_to_go.append(row.target)
+                if rewards is not None:
+                    rewards[number] = IGNORED * quantum
+            elif rewards is not None:
+                row.returns_to_go.append(row.returns_to_go[-1] - rewards[number])
+        applied = _apply(contract, rows, step, rng)
+        events.append(Event(act=_act(contract, rows, schedule, eager, rewards, applied)))
+    expected = [event.act.expected for event in events if event.act is not None]
+    largest = max(float(np.abs(due.logits or due.actions).max()) for due in expected)
+    return Golden(
+        producer=PRODUCER,
+        kind=KIND,
+        format=FORMAT,
+        model=Model.of(contract),
+        options=options,
+        seed=seed,
+        tolerance=TOLERANCES[contract.precision] * max(1.0, largest),
+        frames=tuple(base64.b64encode(frame.tobytes()).decode() for frame in eager.frames),
+        events=tuple(events),
+    )
+
+
+def replay(
+    path: Path, golden: Golden, *, tolerance: float | None = None, provider: str = "cpu"
+) -> Replay:
+    """Replay a golden episode on an artifact of any target; see ``dt_runtime.golden.replay``."""
+    engine = open_artifact(path, provider).engine
+    return replay_policy(engine, golden, tolerance=tolerance)
+
+
+def _settled(
+    checkpoint: Checkpoint, contract: Contract, batch_size: int | None, slots: int | None
+) -> tuple[Contract, Options]:
+    """The contract, and options that it allows."""
+    if not graph_of(contract).takes_observations:
+        raise UsageError(
+            f"a {contract.graph} graph gives no actions, and a golden episode is made of them: "
+            "export --graph policy, step or sequence"
+        )
+    if differences := contract_differences(contract, checkpoint):
+        raise UsageError(f"the artifact is no export of this checkpoint: {differences[0]}")
+    rows = contract.batch_size or ROWS if batch_size is None else batch_size
+    if rows < 1 or contract.batch_size not in (None, rows):
+        raise UsageError(
+            f"batch_size is {rows}, expected {contract.batch_size or 'at least 1'} for this file"
+        )
+    if not graph_of(contract).stepwise:
+        if slots is not None:
+            raise UsageError(f"slots is {slots}, and a {contract.graph} graph has none")
+        return contract, Options(rows)
+    made_for, context = fixed_slots(contract), contract.context_length
+    count = (made_for or min(DEFAULT, context)) if slots is None else slots
+    if not 1 <= count <= context or made_for not in (None, count):
+        raise UsageError(f"slots is {count}, expected {made_for or f'1 to {context}'}")
+    return contract, Options(rows, count)
+
+
+def _schedule(contract: Contract, options: Options) -> Schedule:
+    """Which window answers. A policy that sees the window itself sees the last K timesteps, as K
+    slots would."""
+    context = contract.context_length
+    return Schedule(context, context if options.slots is None else options.slots)
+
+
+class _Eager:
+    """Observations, and eager PyTorch's answers to windows of them."""
+
+    def __init__(self, checkpoint: Checkpoint, contract: Contract, rng: np.random.Generator):
+        head = "logits" if contract.action.kind == "discrete" else "action"
+        spec = TensorSpec(head, "float32", ("batch", contract.action.size))
+        # Raw inputs, one output: the policy graph's, whatever the artifact's graph.
+        self.raw = replace(contract, graph="policy", outputs=(spec,))
+        self.head, self.rng = head, rng
+        self._run: Run = reference(checkpoint, self.raw)
+        self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
+        self.sees_frames = contract.inputs[0].dtype == "uint8"
+        drawn = draw_states(self.raw, (FRAMES if self.sees_frames else 0, 1), 1.0, True, rng)
+        self.frames = drawn[:, 0].astype(np.uint8)
+
+    def draw(self) -> tuple[np.ndarray, int | None]:
+        """An observation, and its index if it is a frame."""
+        if self.sees_frames:
+            index = int(self.rng.integers(len(self.frames)))
+            return self.frames[index], index
+        return draw_states(self.raw, (1, 1), 1.0, self.rng)[0, 0].astype(np.float32), None
+
+    def answer(self, row: _Row, length: int) -> np.ndarray:
+        """The action, or the logits, on the last ``length`` timesteps of a row."""
+        discrete, action = self.head == "logits", self.raw.action
+        unknown = np.zeros((), np.int64) if discrete else np.zeros(action.size, np.float32)
+        last = self.raw.first_timestep + len(row.states)
+        inputs = {
+            "states": np.stack(row.states[-length:]),
+            "actions": np.stack([*row.actions, unknown][-length:]),
+            "returns_to_go": np.array(row.returns_to_go[-length:], np.float32)[:, None],
+            "timesteps": np.arange(last - length, last),
+            "attention_mask": np.ones(length, np.int64),
+        }
+        if not self._conditioned:
+            del inputs["returns_to_go"]
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # sums in an order that does not depend on the machine's cores
+        try:
+            return self._run({name: array[None] for name, array in inputs.items()})[self.head][0]
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _act(
+    contract: Contract,
+    rows: list[_Row],
+    schedule: Schedule,
+    eager: _Eager,
+    rewards: list[float] | None,
+    applied: Numbers | None,
+) -> Act:
+    """A step of every row: new observations, and what has to come of them."""
+    observations, frames, outputs, windows = [], [], [], []
+    for row in rows:
+        length = schedule.turn(len(row.states)).length
+        row.states.append(np.empty(0))
+        for _ in range(TRIES):
+            row.states[-1], frame = eager.draw()
+            output = eager.answer(row, length)
+            if _is_clear(contract, output):
+                break
+        else:
+            raise CheckError(
+                f"none of {TRIES} observations makes the policy's choice a clear one: its two best "
+                "logits are always closer than the tolerance. Nothing was recorded"
+            )
+        last = contract.first_timestep + len(row.states) - 1
+        windows.append((last - length + 1, last))
+        observations.append(tuple(row.states[-1].ravel().tolist()))
+        frames.append(frame)
+        outputs.append(output)
+        row.actions.append(output.argmax() if eager.head == "logits" else output)
+    expected = Expected(
+        actions=_numbers([row.actions[-1] for row in rows]),
+        logits=_numbers(outputs) if eager.head == "logits" else None,
+        windows=tuple(windows),
+        timesteps=tuple(last for _, last in windows),
+        returns_to_go=tuple(row.returns_to_go[-1] for row in rows),
+    )
+    return Act(
+        observations=None if eager.sees_frames else tuple(observations),
+        frames=tuple(frames) if eager.sees_frames else None,
+        rewards=None if rewards is None else tuple(rewards),
+        applied_actions=applied,
+        expected=expected,
+    )
+
+
+def _apply(
+    contract: Contract, rows: list[_Row], step: int, rng: np.random.Generator
+) -> Numbers | None:
+    """What was really done at the last step, where it is to be passed; kept for later windows."""
+    another = step % APPLIED_EVERY == APPLIED_EVERY - 1
+    if step == 0 or not (another or contract.precision != "fp32"):
+        return None
+    applied = []
+    for row in rows:
+        if contract.action.kind == "discrete":
+            last = row.actions[-1] if row.actions else np.int64(0)
+            done = rng.integers(contract.action.size) if another else last
+        else:
+            size = contract.action.size
+            last = row.actions[-1] if row.actions else np.zeros(size, np.float32)
+            done = (last * rng.uniform(0.5, 1.0, size)).astype(np.float32) if another else last
+        applied.append(done)
+        if row.actions:  # a row at its first step has no last action
+            row.actions[-1] = done
+    return _numbers(applied)
+
+
+def _is_clear(contract: Contract, output: np.ndarray) -> bool:
+    """Whether rounding cannot change the choice: by how far the likeliest index leads."""
+    if contract.action.kind != "discrete" or len(output) < 2:
+        return True
+    second, best = np.sort(output.astype(np.float64))[-2:]
+    scale = max(1.0, float(np.abs(output).max()))
+    return best - second >= CLEAR * TOLERANCES[contract.precision] * scale
+
+
+def _numbers(rows: list[np.ndarray]) -> Numbers:
+    return tuple(tuple(np.atleast_1d(row).tolist()) for row in rows)

@@ -1,0 +1,29 @@
+"""Every command and every piece of Python in README.md and docs/ runs."""
+
+import subprocess
+import sys
+
+import pytest
+from pages import DIALECTS_PAGE, PAGES, ROOT, blocks
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.keys() - {DIALECTS_PAGE}))
+def test_what_a_page_shows_runs(page, reader, monkeypatch, capsys):
+    monkeypatch.chdir(reader.folder)
+    reader.run_page(page, capsys)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_stands_in_a_block_that_is_run(page):
+    """A block without a language would be skipped in silence."""
+    text = PAGES[page].read_text(encoding="utf-8")
+    for block in blocks(text):
+        assert block.language in ("sh", "python") or not block.commands, block.code
+
+
+@pytest.mark.parametrize("tool", ["what_works", "draw_pictures"])
+def test_what_is_generated_is_up_to_date(tool):
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / f"{tool}.py", "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
