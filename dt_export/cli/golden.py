@@ -106,17 +106,17 @@ def _record(
     force: bool,
 ) -> None:
     from dt_export.cli import show
-    from dt_export.evaluation import golden
     from dt_export.files.ours import is_report
     from dt_export.files.reports import write_report
     from dt_export.files.writing import Output, files_at
-    from dt_export.validation import command
+    from dt_export.validation import golden
+    from dt_export.validation.pairing import pair
 
     path = Path(f"{artifact.stem}{SUFFIX}") if output is None else output
     to = Output(path, "--output", is_report, (artifact, *given(overrides.stats)), force)
     to.check()
     console = terminal.console()
-    opened, checkpoint = command.prepare(artifact, model, overrides, "cpu")
+    opened, checkpoint = pair(artifact, model, overrides, "cpu")
     to = replace(to, inputs=(*to.inputs, *files_at(checkpoint.path)))
     to.check()
     console.print(show.checkpoint(checkpoint))

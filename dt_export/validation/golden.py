@@ -199,7 +199,7 @@ class _Eager:
         if self.sees_frames:
             index = int(self.rng.integers(len(self.frames)))
             return self.frames[index], index
-        return draw_states(self.raw, (1, 1), 1.0, self.rng)[0, 0].astype(np.float32), None
+        return draw_states(self.raw, (1, 1), 1.0, True, self.rng)[0, 0].astype(np.float32), None
 
     def answer(self, row: _Row, length: int) -> np.ndarray:
         """The action, or the logits, on the last ``length`` timesteps of a row."""
