@@ -25,10 +25,11 @@ sys.path.insert(0, str(ROOT / "tests"))
 from checkpoints_made_here import save_hugging_face  # noqa: E402
 from oracles import atari, corl, d3rlpy_numpy, kzl, min_dt, online_dt  # noqa: E402
 
-from dt_export import exporting, graphs  # noqa: E402
 from dt_export.checkpoints import DIALECTS, Checkpoint, Overrides, load  # noqa: E402
 from dt_export.cli.app import app  # noqa: E402
 from dt_export.errors import CheckpointError, UsageError  # noqa: E402
+from dt_export.exporting import check_options  # noqa: E402
+from dt_export.graphs import GRAPHS  # noqa: E402
 from dt_export.targets import TARGETS  # noqa: E402
 
 PAGE = ROOT / "docs" / "graphs.md"
@@ -75,7 +76,7 @@ ASKED: dict[str, dict[str, Any]] = {
     "`--format ort`": {"format": "ort"},
     "`--static-batch`": {"static_batch": 1},
     "`--static-length`": {"static_length": 1},
-    "`--outputs`": {"outputs": "all"},
+    "`--outputs`": {"outputs": ("all",)},
 }
 
 
@@ -101,10 +102,11 @@ def refusal(
         if flag not in known:
             return f"`dt-export {target}` has no {flag}"
     try:
-        checkpoint = loaded(path, tuple(flags.items()), graph == graphs.backbone.GRAPH)
-        wanted = exporting.Options(graph=graph, **asked | outputs_of(checkpoint, asked))
-        graphs.output_names(checkpoint.model.config, graph, wanted.outputs, wanted.sample)
-        exporting._check(checkpoint, target, wanted)
+        kind, to = GRAPHS[graph], TARGETS[target]
+        checkpoint = loaded(path, tuple(flags.items()), kind.of_backbone)
+        wanted = to.options(graph=graph, **asked)
+        kind.output_names(checkpoint.model.config, wanted.outputs, wanted.sample)
+        check_options(checkpoint, to, kind, wanted)
     except (UsageError, CheckpointError) as error:
         return str(error)
     return None
@@ -113,11 +115,6 @@ def refusal(
 @cache
 def loaded(path: Path, flags: tuple[tuple[str, Any], ...], backbone: bool) -> Checkpoint:
     return load(str(path), Overrides(**dict(flags)), backbone=backbone)
-
-
-def outputs_of(checkpoint: Checkpoint, asked: Mapping[str, Any]) -> dict[str, Any]:
-    """``outputs="all"`` stands for one that every sequence graph has."""
-    return {"outputs": ("last_hidden_state",)} if asked.get("outputs") == "all" else {}
 
 
 def section(folder: Path) -> str:
@@ -129,7 +126,7 @@ def section(folder: Path) -> str:
     works = {
         (name, graph, target)
         for name in SMALL
-        for graph in graphs.GRAPHS
+        for graph in GRAPHS
         for target in TARGETS
         if refusal(paths[name], SMALL[name].flags, target, graph) is None
     }
@@ -139,11 +136,11 @@ def section(folder: Path) -> str:
 def dialect_table(paths: Mapping[str, Path], works: set[tuple[str, str, str]]) -> Iterator[str]:
     yield f"Graphs by dialect, for all targets ({', '.join(TARGETS)}) unless a cell names some:"
     yield ""
-    yield row("dialect", *(f"`{graph}`" for graph in graphs.GRAPHS), "`--sample`")
-    yield row(*["---"] * (len(graphs.GRAPHS) + 2))
+    yield row("dialect", *(f"`{graph}`" for graph in GRAPHS), "`--sample`")
+    yield row(*["---"] * (len(GRAPHS) + 2))
     for name, small in SMALL.items():
         cells = []
-        for graph in graphs.GRAPHS:
+        for graph in GRAPHS:
             targets = [target for target in TARGETS if (name, graph, target) in works]
             cells.append(YES if len(targets) == len(TARGETS) else ", ".join(targets) or NO)
         sample = refusal(paths[name], small.flags, "onnx", "policy", sample=True)
@@ -155,7 +152,7 @@ def option_table(paths: Mapping[str, Path], works: set[tuple[str, str, str]]) ->
     yield ""
     yield row("graph", "target", *ASKED)
     yield row(*["---"] * (len(ASKED) + 2))
-    for graph in graphs.GRAPHS:
+    for graph in GRAPHS:
         for target in TARGETS:
             names = [name for name in SMALL if (name, graph, target) in works]
             yield row(

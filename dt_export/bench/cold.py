@@ -90,7 +90,7 @@ def cold_starts(
             if name in failed:
                 continue
             try:
-                seen[name].append(_fresh(program))
+                seen[name].append(fresh(program))
             except UsageError as error:
                 failed[name] = str(error)
         if on_run is not None:
@@ -98,22 +98,12 @@ def cold_starts(
     return {name: failed.get(name) or _median(seen[name][1:]) for name in programs}
 
 
-def _program(name: str, threads: int, **given: Any) -> Program:
-    return Program(PROGRAMS / f"{name}.py", given | {"threads": threads})
+def fresh(program: Program) -> tuple[float, int | None]:
+    """Run a program in a fresh process: (seconds to its first action, peak bytes or None).
 
-
-def _smallest(spec: TensorSpec) -> tuple[list[int], str]:
-    """(shape, dtype) with symbolic axes of size 1."""
-    return [1 if isinstance(axis, str) else axis for axis in spec.shape], spec.dtype
-
-
-def _median(seen: list[tuple[float, int | None]]) -> Cold:
-    peaks = [peak for _, peak in seen if peak is not None]
-    peak = int(median(peaks)) if len(peaks) == len(seen) else None
-    return Cold(median(seconds for seconds, _ in seen), peak, len(seen))
-
-
-def _fresh(program: Program) -> tuple[float, int | None]:
+    Raises:
+        UsageError: it fails, or takes too long.
+    """
     environment = os.environ | {
         "OMP_NUM_THREADS": str(program.given["threads"]),
         "HF_HUB_OFFLINE": "1",
@@ -133,3 +123,18 @@ def _fresh(program: Program) -> tuple[float, int | None]:
         raise UsageError(lines[-1])
     report = json.loads(done.stdout.splitlines()[-1])
     return (report["end_ns"] - begin) * 1e-9, report["peak"]
+
+
+def _program(name: str, threads: int, **given: Any) -> Program:
+    return Program(PROGRAMS / f"{name}.py", given | {"threads": threads})
+
+
+def _smallest(spec: TensorSpec) -> tuple[list[int], str]:
+    """(shape, dtype) with symbolic axes of size 1."""
+    return [1 if isinstance(axis, str) else axis for axis in spec.shape], spec.dtype
+
+
+def _median(seen: list[tuple[float, int | None]]) -> Cold:
+    peaks = [peak for _, peak in seen if peak is not None]
+    peak = int(median(peaks)) if len(peaks) == len(seen) else None
+    return Cold(median(seconds for seconds, _ in seen), peak, len(seen))

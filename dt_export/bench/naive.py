@@ -78,4 +78,5 @@ def _bound(path: Path, arrays: dict[str, np.ndarray], threads: int) -> Callable[
     inputs = {spec.name: arrays[spec.name] for spec in session.get_inputs()}
     names = [spec.name for spec in session.get_outputs()]
     outputs = dict(zip(names, session.run(names, inputs), strict=True))  # for their shapes
-    return bind_in_place(session, inputs, outputs)
+    run: Callable[[], None] = bind_in_place(session, inputs, outputs)
+    return run

@@ -1,4 +1,4 @@
-"""Loading checkpoints: one file per dialect, each with ``detect(path)`` and ``load(path, ...)``."""
+"""Loading a checkpoint: detect its dialect, read it, and complete what is known of it."""
 
 from dataclasses import fields, replace
 from pathlib import Path

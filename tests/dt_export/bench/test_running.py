@@ -20,6 +20,7 @@ pytestmark = pytest.mark.xdist_group("bench")  # the benchmark is made once
 TURNS = 4
 FLAGS = Overrides(context_length=6, return_scale=100.0, target_return=250.0)
 WANTED = ("transformers", "eager", "torchscript", "naive", "policy")
+ALL = [entry.key for entry in CATALOGUE if not entry.key.startswith("compile")]  # those take long
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +29,10 @@ def report(checkpoint_path):
     made = bench(
         str(checkpoint_path),
         overrides=FLAGS,
-        candidates=WANTED,
+        candidates=ALL,
         steps=TURNS,
-        cold_runs=1,
+        batch=2,
+        cold=False,
         rate=200,
         seconds=0.05,
     )
@@ -46,15 +48,27 @@ def shown(renderable):
 
 
 def test_every_candidate_has_its_numbers(report):
-    assert [result.key for result in report.results] == list(WANTED)
+    assert [result.key for result in report.results] == ALL
+    assert report.batch == 2
     for result in report.results:
+        if result.key not in WANTED:  # fp16, int8 and steps depend on the machine and the model
+            assert (result.step is None) == bool(result.reason)
+            continue
         assert result.reason is None
         assert result.step.count == TURNS
         assert 0 < result.step.p50_us <= result.step.p95_us <= result.step.p99_us
         assert result.step.p99_us <= result.step.max_us
         assert result.distance == pytest.approx(result.step.p50_us / result.floor.floor_us)
-        assert result.cold.runs == 1
-        assert result.cold.first_action_s > 0
+
+
+def test_cold_starts_are_in_the_report(checkpoint_path):
+    made = bench(
+        str(checkpoint_path), overrides=FLAGS, candidates=("transformers",), steps=1, cold_runs=1
+    )
+    (result,) = made.results
+    assert result.cold.runs == 1
+    assert result.cold.first_action_s > 0
+    assert Report.from_json(made.to_json()) == made
 
 
 def test_ratios_are_against_transformers(report):
@@ -62,7 +76,8 @@ def test_ratios_are_against_transformers(report):
     times = {r.key: r.times_faster for r in report.results}
     assert times["transformers"] == pytest.approx(1)
     first = report.results[0].step.p50_us
-    assert all(r.times_faster == pytest.approx(first / r.step.p50_us) for r in report.results)
+    measured = [r for r in report.results if r.step is not None]
+    assert all(r.times_faster == pytest.approx(first / r.step.p50_us) for r in measured)
 
 
 def test_an_artifact_is_a_run_and_what_the_policy_adds(report):
@@ -70,7 +85,8 @@ def test_an_artifact_is_a_run_and_what_the_policy_adds(report):
     assert policy.run.count == TURNS
     assert policy.run.max_us < policy.step.max_us
     assert 0 < policy.overhead_us < policy.step.max_us
-    assert all(r.run is None and r.overhead_us is None for r in report.results if r != policy)
+    others = [r for r in report.results if r.key in WANTED and r != policy]
+    assert all(r.run is None and r.overhead_us is None for r in others)
 
 
 def test_files_have_sizes(report):
@@ -80,7 +96,8 @@ def test_files_have_sizes(report):
 
 
 def test_artifacts_are_paced(report):
-    (loop,) = report.paced
+    assert [p.key for p in report.paced] == [r.key for r in report.results if r.run is not None]
+    loop = report.paced[0]
     assert (loop.key, loop.rate, loop.periods) == ("policy", 200, 10)
 
 
@@ -141,18 +158,6 @@ def test_an_unavailable_candidate_does_not_stop_the_others(tmp_path):
     text = shown(table.report(made))
     assert "transformers eager: not available: transformers does not read the dialect" in text
     assert Report.from_json(made.to_json()) == made
-
-
-def test_every_entry_is_measured_or_has_a_reason(checkpoint_path):
-    """All but the compilers, which take long."""
-    keys = [entry.key for entry in CATALOGUE if not entry.key.startswith("compile")]
-    made = bench(
-        str(checkpoint_path), overrides=FLAGS, candidates=keys, steps=1, batch=2, cold=False
-    )
-    assert [result.key for result in made.results] == keys
-    assert all((result.step is None) == bool(result.reason) for result in made.results)
-    assert all(r.step is not None for r in made.results if r.key in WANTED)
-    assert made.batch == 2
 
 
 def test_artifacts_next_to_the_eager_candidates(artifacts, checkpoint_path):
