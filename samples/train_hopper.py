@@ -54,6 +54,7 @@ PACKAGES = ("torch", "transformers", "gymnasium", "mujoco")
 BUNDLED = Path(__file__).resolve().parents[1] / "dt_export" / "checkpoints" / "bundled" / "hopper"
 Arrays = dict[str, np.ndarray]
 console = Console()
+FILES = ("model.safetensors", "config.json", "policy.json")  # of a checkpoint
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def main() -> int:
 
 def make(recipe: Recipe, work: Path, output: Path) -> dict:
     """Collect, train, evaluate, save; returns what policy.json holds."""
+    check_output(output)
     work.mkdir(parents=True, exist_ok=True)
     settings, text = work / "recipe.json", json.dumps(asdict(recipe), indent=2) + "\n"
     if settings.exists() and settings.read_text() != text:
@@ -484,13 +486,33 @@ def plot(training: dict, path: Path) -> None:
 # --- 5. Files, clocks and processes -------------------------------------------------------------
 
 
+def check_output(output: Path) -> None:
+    """Refuse a folder with files that this program would replace and did not write.
+
+    Raises:
+        ValueError: there is a checkpoint whose policy.json is missing or says nothing of training.
+    """
+    present = [name for name in FILES if (output / name).exists()]
+    if not present:
+        return
+    try:
+        ours = "training" in json.loads((output / "policy.json").read_text())
+    except (OSError, ValueError):
+        ours = False
+    if not ours:
+        raise ValueError(
+            f"{output} holds {', '.join(present)}, which this program did not write: "
+            "choose another --output"
+        )
+
+
 def save(model: "DecisionTransformerModel", policy: dict, output: Path) -> None:
     """Write config.json, model.safetensors and policy.json, each complete or not at all."""
     part = output / ".part"
     part.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(part)
     (part / "policy.json").write_text(json.dumps(policy, indent=2, sort_keys=True) + "\n")
-    for name in ("model.safetensors", "config.json", "policy.json"):
+    for name in FILES:
         (part / name).chmod(0o644)  # save_pretrained lets nobody else read the weights
         (part / name).replace(output / name)
     part.rmdir()

@@ -1,5 +1,6 @@
 """The samples run end to end in their quick mode, and what they make can be exported."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,14 @@ def test_quick_mode(sample, state, discrete, tmp_path):
     assert checkpoint.model.config.discrete == discrete
     _, report = export(checkpoint, "torchscript", tmp_path / "made.pt")
     assert report.passed
+
+
+def test_a_checkpoint_of_somebody_else_is_kept(checkpoint_path, tmp_path):
+    """Before anything is collected or trained."""
+    folder = tmp_path / "mine"
+    shutil.copytree(checkpoint_path, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    command = [sys.executable, SAMPLES / "train_hopper.py", "--quick", "--output", folder]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and "choose another --output" in done.stdout
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

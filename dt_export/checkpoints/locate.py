@@ -9,6 +9,7 @@ from dt_export.checkpoints.presets import BUNDLED, PRESETS
 from dt_export.checkpoints.reading.damage import cause
 from dt_export.errors import CheckpointError, UsageError
 from dt_export.facts import SIDECAR, Facts
+from dt_export.process.terminal import one_line
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 FILES = ("config.json", SIDECAR, "state_mean.npy", "state_std.npy")
@@ -18,8 +19,8 @@ WAY_OUT = "a local directory works offline, and so does the bundled preset 'hopp
 @dataclass(frozen=True)
 class Located:
     path: Path
-    name: str  # a short name to call files after
-    model: str  # what stands in the contract: never a path of this machine
+    name: str  # a short one, for file names
+    model: str  # for the contract: never a path on this machine
     revision: str | None = None
     facts: Facts = Facts()  # what the preset knows
 
@@ -28,7 +29,7 @@ def locate(model: str, revision: str | None = None) -> Located:
     """Find a checkpoint.
 
     Raises:
-        CheckpointError: neither a preset, nor a path, nor to be had from the hub.
+        CheckpointError: it is no preset, no path and not on the hub.
     """
     preset = PRESETS.get(model)
     if preset is not None and preset.bundled:
@@ -38,28 +39,29 @@ def locate(model: str, revision: str | None = None) -> Located:
     if preset is not None:
         path, commit = download(preset.source, revision)
         return Located(path, model, preset.source, commit, preset.facts)
-    path = _path(model)
-    if path is not None:
+    local = _path(model)
+    if local is not None:
         if revision is not None:
             raise UsageError(f"--revision {revision}: {model} is a local path, drop the flag")
-        name = path.resolve().name if path.is_dir() else path.resolve().stem
+        name = local.resolve().name if local.is_dir() else local.resolve().stem
         shown = "".join(character if character.isprintable() else "?" for character in name)
-        return Located(path, name, shown)  # contracts hold printable text alone
+        return Located(local, name, shown)  # a contract holds printable text only
     if HUB_ID.fullmatch(model) and not model.startswith("."):
         path, commit = download(model, revision)
         return Located(path, model.split("/")[1], model, commit)
     close = difflib.get_close_matches(model, PRESETS, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"presets: {', '.join(PRESETS)}"
     raise CheckpointError(
-        f"--model {model}: no preset of that name, no such path, and no hub id (owner/name); {hint}"
+        f"--model {one_line(model)}: no preset of that name, no such path, and no hub id "
+        f"(owner/name); {hint}"
     )
 
 
 def _path(model: str) -> Path | None:
-    """The path that the user means, if there is something.
+    """The path that the user means, None if there is nothing.
 
     Raises:
-        CheckpointError: it cannot be looked at.
+        CheckpointError: the system refuses to look.
     """
     try:
         path = Path(model).expanduser()
@@ -73,7 +75,7 @@ def _path(model: str) -> Path | None:
 
 
 def download(repo: str, revision: str | None) -> tuple[Path, str]:
-    """Fetch a checkpoint's files through huggingface_hub; gives their folder and the commit.
+    """Fetch a checkpoint's files with huggingface_hub: their folder and the commit.
 
     Raises:
         CheckpointError: the hub cannot be reached, or has no such repository or revision.
@@ -111,8 +113,8 @@ def download(repo: str, revision: str | None) -> tuple[Path, str]:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise CheckpointError(
-            f"{repo!r} is no local path; tried it{at} as a Hugging Face id, in the local cache and "
-            f"on the hub, which could not be reached ({type(error).__name__}: {reason[:160]}); "
-            f"{WAY_OUT}"
+            f"{repo!r} is no local path. Tried it{at} as a Hugging Face id, in the local cache and "
+            f"on the hub, which could not be reached ({type(error).__name__}: "
+            f"{one_line(reason[:160])}); {WAY_OUT}"
         ) from None
     return path, path.name

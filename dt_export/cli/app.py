@@ -11,6 +11,7 @@ import typer
 
 from dt_export.cli.bench import bench
 from dt_export.cli.doctor import doctor
+from dt_export.cli.golden import golden
 from dt_export.cli.inspect import inspect
 from dt_export.cli.models import models
 from dt_export.cli.onnx import onnx
@@ -21,7 +22,7 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.process import interrupts, terminal
 from dt_export.version import __version__
 
-COMMANDS = (onnx, torchscript, validate, run, bench, inspect, models, doctor)
+COMMANDS = (onnx, torchscript, validate, golden, run, bench, inspect, models, doctor)
 
 app = typer.Typer(
     name="dt-export",

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dt_runtime import OnnxEngine, Policy
+from dt_runtime.engine import Engine
 
 from dt_export.errors import UsageError
 from dt_export.targets.opening import opening
@@ -23,7 +24,18 @@ def open_policy(
         )
     with opening(path, provider):
         engine = OnnxEngine(path, provider, threads)
+    return policy_of(engine, path, slots=slots)
+
+
+def policy_of(
+    engine: Engine, path: Path, *, batch_size: int = 1, slots: int | str | None = None
+) -> Policy:
+    """A policy on an open file; ``path`` is for messages.
+
+    Raises:
+        UsageError: the graph is no policy, or the file has no such batch size or number of slots.
+    """
     try:
-        return Policy(engine, slots=slots)
-    except ValueError as error:  # what it declares for a wrong graph or number of slots
+        return Policy(engine, batch_size=batch_size, slots=slots)
+    except ValueError as error:  # as it declares
         raise UsageError(f"{path}: {error}") from None

@@ -1,4 +1,4 @@
-"""Did dt-export write this file? Told by its bytes, of which nothing is loaded or executed."""
+"""Did dt-export write this file? Its bytes tell; nothing is loaded or executed."""
 
 import mmap
 import re
@@ -15,7 +15,7 @@ _EXTRA = re.compile(r"[^/]+/extra/dt_export\.json")  # in a TorchScript file
 _ENTRY = b"\x0a\x09dt_export"  # a protobuf message whose first string, the key, is our name
 _STRING = b"\x09\x00\x00\x00dt_export\x00"  # the same in a flatbuffer
 _METADATA = 14  # the field of ONNX's ModelProto
-_HEAD = 8192  # bytes in which a picture says who made it
+_HEAD = 8192  # bytes: a picture names its maker within them
 
 
 def is_artifact(path: Path) -> bool:
@@ -35,7 +35,7 @@ def is_artifact(path: Path) -> bool:
 
 
 def is_report(path: Path) -> bool:
-    """Whether a file is a JSON document of ours."""
+    """Whether a file is a JSON document that dt-export wrote."""
     return _REPORT.match(_head(path)) is not None
 
 
@@ -46,7 +46,7 @@ def is_plot(path: Path) -> bool:
 
 
 def is_listing(path: Path) -> bool:
-    """Whether a file is a list of operators of ours."""
+    """Whether a file is a list of operators that dt-export wrote."""
     return _head(path).startswith(LISTING.encode())
 
 
@@ -62,7 +62,7 @@ def _head(path: Path) -> bytes:
 
 
 def _in_onnx(content: mmap.mmap) -> bool:
-    """Whether an ONNX model has our entry in its metadata: its fields are stepped over."""
+    """Whether an ONNX model has our entry in its metadata. Steps over all other fields."""
     at = 0
     while at < len(content):
         tag, at = _varint(content, at)
@@ -82,7 +82,7 @@ def _in_onnx(content: mmap.mmap) -> bool:
 
 
 def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
-    """A number of protobuf and where it ends.
+    """A protobuf varint and where it ends.
 
     Raises:
         ValueError: there is none.
@@ -96,4 +96,4 @@ def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
             return value, at
-    raise ValueError("no number of protobuf")
+    raise ValueError("no protobuf varint")

@@ -1,6 +1,6 @@
-"""Where commands write: never on what they read, and on no file that is not theirs, unasked.
+"""Where commands write: never over their own inputs, nor over files of others without --force.
 
-Files appear whole or not at all: written beside their place, then renamed.
+A file appears whole or not at all: it is written under a temporary name, then renamed.
 """
 
 import os
@@ -14,7 +14,7 @@ from dt_export.errors import UsageError
 from dt_export.files.ours import OURS
 from dt_export.process import interrupts
 
-# What loaders read beside a file with weights.
+# What loaders read next to a file with weights.
 BESIDE = (
     "config.json",
     "config.yaml",
@@ -23,13 +23,13 @@ BESIDE = (
     "state_mean.npy",
     "state_std.npy",
 )
-SYSTEM = (Path("/dev"), Path("/proc"), Path("/sys"))  # what has a name there is no file of a user
-MEMORY = Path("/dev/shm")  # but here it is
+SYSTEM = (Path("/dev"), Path("/proc"), Path("/sys"))  # nothing there is a user's file
+MEMORY = Path("/dev/shm")  # except here
 
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a command is to write.
+    """A file that a command will write.
 
     Args:
         flag: the command line's name for the path, for messages.
@@ -45,7 +45,7 @@ class Output:
     force: bool = False
 
     def check(self) -> None:
-        """Ask whether the file may be written: worth it before minutes of work.
+        """Ask whether the file may be written, before minutes of work.
 
         Raises:
             UsageError: it is a folder or a device, its folder does not exist or cannot be written
@@ -80,12 +80,8 @@ class Output:
 
 
 @contextmanager
-def atomic(output: Output, suffix: str | None = None) -> Iterator[Path]:
-    """A temporary file beside the output's path that becomes it if all goes well, else vanishes.
-
-    Args:
-        suffix: of the temporary file, where it differs from the path's. Where the file is gone at
-            the end, something else has made the output of it.
+def atomic(output: Output) -> Iterator[Path]:
+    """A temporary file next to the output that takes its name if all goes well, else vanishes.
 
     Raises:
         UsageError: it may not or cannot be written there.
@@ -94,12 +90,14 @@ def atomic(output: Output, suffix: str | None = None) -> Iterator[Path]:
     output.check()
     path = output.path
     with _naming(output), interrupts.temporary_file(
-        path.parent, f".{path.stem}.", suffix or path.suffix
+        path.parent, f".{path.stem}.", path.suffix
     ) as temporary:  # fmt: skip
         yield temporary
-        if temporary.exists():
-            temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
-            rename(temporary, output)
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
+        interrupts.check()
+        output.check()  # another file may have taken the name meanwhile
+        with interrupts.held():
+            temporary.replace(path)
 
 
 @contextmanager
@@ -135,14 +133,6 @@ def together(outputs: Sequence[Output]) -> Iterator[Path]:
                 raise
 
 
-def rename(finished: Path, output: Output) -> None:
-    """Give a finished file its name, unless something else took it meanwhile or Ctrl-C came."""
-    interrupts.check()
-    output.check()
-    with interrupts.held():
-        finished.replace(output.path)
-
-
 def distinct(outputs: Iterable[Output]) -> None:
     """Raise UsageError if two outputs of a command are the same file."""
     seen: list[Output] = []
@@ -156,11 +146,10 @@ def distinct(outputs: Iterable[Output]) -> None:
 
 
 def files_at(path: Path) -> tuple[Path, ...]:
-    """The files that are read where a checkpoint at ``path`` is: none of these may be written.
+    """The files that belong to a checkpoint at ``path``, which no command may write.
 
-    Nor made where they are absent yet: the checkpoint would be another one from then on.
-
-    Of a folder all that are directly in it, save what dt-export wrote there itself.
+    That includes files that a loader would read if they were there: creating one would change the
+    checkpoint. Of a folder, these are all files directly in it, except what dt-export wrote there.
     """
     if path.is_dir():
         files = (file for file in path.iterdir() if file.is_file())
@@ -170,7 +159,7 @@ def files_at(path: Path) -> tuple[Path, ...]:
 
 
 def _same(path: Path, other: Path) -> bool:
-    """Whether both are one file, by whatever names."""
+    """Whether both names lead to one file."""
     with suppress(OSError):
         return path.samefile(other)
     return False
@@ -188,7 +177,7 @@ def _umask() -> int:
 
 @contextmanager
 def _naming(output: Output) -> Iterator[None]:
-    """Errors of the system name the output, also where it was a full disk that has no name."""
+    """Make the system's errors name the output; a full disk names no file."""
     try:
         yield
     except OSError as error:

@@ -2,8 +2,8 @@
 
 A signal raises KeyboardInterrupt wherever Python happens to be, and not all code lets it through:
 an exporter may take it for a failure of its own, an import may swallow it, and in a destructor
-Python only prints it. So a signal is remembered too. Whatever surfaces afterwards is reported as
-the interruption, and where nothing surfaces, ``check`` raises it again before a file gets its name.
+Python only prints it. So a signal is also remembered. Whatever surfaces afterwards is reported as
+the interruption, and if nothing does, ``check`` raises it again before a file gets its name.
 
 This module is imported before anything that takes time, so it imports little.
 """
@@ -28,7 +28,7 @@ SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
 
 @dataclass
 class _State:
-    """Of this process: signals come to a process, not to whoever waits for them."""
+    """Of this process, since signals are sent to processes."""
 
     watching: bool = False
     received: int | None = None
@@ -47,9 +47,9 @@ def check() -> None:
 
 
 def take() -> bool:
-    """Whether an interrupt may be taken for an answer, by a loop that Ctrl-C is to end early.
+    """For a loop that Ctrl-C ends early: True if it may go on to its result, the signal forgotten.
 
-    Then it is forgotten. A termination is none.
+    False after a termination, which ends the whole command.
     """
     if _state.received not in (None, signal.SIGINT):
         return False
@@ -58,19 +58,24 @@ def take() -> bool:
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Let a signal wait until the body is done: for steps that belong together."""
+def held(then_raise: bool = True) -> Iterator[None]:
+    """Let a signal wait until the body is done: for steps that belong together.
+
+    Args:
+        then_raise: raise it then; False while cleaning up, where an exception may be on its way.
+    """
     _state.held += 1
     try:
         yield
     finally:
         _state.held -= 1
-    check()
+    if then_raise:
+        check()
 
 
 @contextmanager
 def temporary_file(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
-    """An empty file that is gone in the end, if it still has this name then."""
+    """An empty file, removed at the end if it still has this name then."""
     with held():
         handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
         os.close(handle)
@@ -84,7 +89,7 @@ def temporary_file(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(folder: Path | None = None, prefix: str = "dt-export.") -> Iterator[Path]:
-    """An empty folder that is gone in the end with all that is in it."""
+    """An empty folder, removed at the end with everything in it."""
     with held():
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
         _state.temporaries.add(path)
@@ -99,12 +104,12 @@ def reported(leave: bool = False) -> Iterator[None]:
     """Around a command: a signal ends it with one line and exit code 128 + its number.
 
     A second one ends the process at once; temporary files are removed even then. Signals that the
-    caller has ignored stay ignored. The handlers are gone when the body is left. Off the main
-    thread, where no signals arrive, and inside another of these it does nothing.
+    caller ignores stay ignored, and its handlers are back when the body is done. Nested in another
+    of these, or off the main thread, where no signals arrive, it does nothing.
 
     Args:
-        leave: end an interrupted process here and now. Python would kill itself by the signal if
-            it had met it inside an ``exec``, whoever caught it later, and have no exit code.
+        leave: end an interrupted process here and now. Python kills itself by the signal if it
+            met it inside an ``exec``, whoever caught it later, and then has no exit code.
     """
     if _state.watching or threading.current_thread() is not threading.main_thread():
         yield
@@ -165,23 +170,13 @@ def _clean_up() -> None:
 
 
 def _remove(path: Path) -> None:
-    with held_quietly():
+    with held(then_raise=False):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
         _state.temporaries.discard(path)
-
-
-@contextmanager
-def held_quietly() -> Iterator[None]:
-    """As ``held``, for cleaning up: what is on its way up already needs no second interrupt."""
-    _state.held += 1
-    try:
-        yield
-    finally:
-        _state.held -= 1
 
 
 def _unraisable(before: Any) -> Any:

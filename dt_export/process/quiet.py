@@ -1,4 +1,4 @@
-"""Silence for libraries that talk about their insides."""
+"""Silence for libraries that log their internals."""
 
 import logging
 import warnings

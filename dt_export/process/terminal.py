@@ -1,7 +1,7 @@
 """What reaches the terminal: text as it is, never markup and never a command to the terminal.
 
-Paths, names, contracts and messages come from outside. Here, and nowhere else, it is seen to that
-a control character in them is shown rather than obeyed.
+Paths, names, contracts and messages come from outside. This module alone makes sure that a control
+character in them is shown and not obeyed.
 """
 
 import os
@@ -14,13 +14,13 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.segment import Segment
 
-# C0 but for newline and tab, DEL, C1, what turns the direction of text around, what cannot be seen,
-# and what some terminals take for the end of a line.
+# C0 except newline and tab, DEL, C1, characters that reverse the direction of text or are
+# invisible, and those that some terminals take for the end of a line.
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 _IN_ASCII = {ord("±"): "+-", ord("…"): "...", ord("•"): "*"}
-WIDTH = 120  # at least, where the output goes into a file or a pipe
+WIDTH = 120  # at least, if the output goes to a file or a pipe
 
 
 def printable(text: str) -> str:
@@ -39,13 +39,13 @@ def _spelled(found: re.Match[str]) -> str:
 
 
 class PlainConsole(Console):
-    """A console that takes strings literally and spells control characters out."""
+    """A console that prints strings literally and spells out control characters."""
 
     def __init__(self, **options: Any):
         super().__init__(markup=False, emoji=False, highlight=False, **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        # A Text drops some of them, so strings are seen to before they become one.
+        # A Text drops some control characters, so spell them out before strings become one.
         super().print(*(printable(o) if isinstance(o, str) else o for o in objects), **options)
 
     def render(self, renderable: RenderableType, options: Any = None) -> Iterable[Segment]:
@@ -59,7 +59,7 @@ class PlainConsole(Console):
 
 
 def console(stderr: bool = False, soft_wrap: bool = False) -> Console:
-    """A console that leaves numbers and paths alone, and is wide enough when piped."""
+    """A console that does not colour numbers and paths, and is wide enough when piped."""
     made = PlainConsole(stderr=stderr, soft_wrap=soft_wrap)
     if made.is_terminal:
         return made
@@ -68,7 +68,7 @@ def console(stderr: bool = False, soft_wrap: bool = False) -> Console:
 
 @contextmanager
 def any_encoding() -> Iterator[None]:
-    """What the terminal's encoding lacks is spelled out rather than an error."""
+    """Spell out characters that the terminal's encoding lacks, instead of failing."""
     stream, before = sys.stdout, getattr(sys.stdout, "errors", None)
     if not hasattr(stream, "reconfigure"):
         yield
@@ -82,7 +82,7 @@ def any_encoding() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Write out what is still held back, so that a full disk is found out here.
+    """Write out what is still buffered, so that a full disk is noticed here.
 
     Raises:
         OSError: it cannot be written.
@@ -92,7 +92,7 @@ def flush() -> None:
 
 
 def give_up() -> None:
-    """Send what is still held back nowhere, or the interpreter would complain when it ends."""
+    """Discard what is still buffered, or the interpreter complains when it ends."""
     with suppress(OSError, ValueError, AttributeError):
         number, nowhere = sys.stdout.fileno(), os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, number)

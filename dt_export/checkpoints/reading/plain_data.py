@@ -35,7 +35,7 @@ def _fill(state: Any) -> np.ndarray:
         raise ValueError("it holds an array without a type of plain numbers")
     if not isinstance(shape, tuple) or not isinstance(raw, bytes):
         raise ValueError("it holds an array of something else than bytes")
-    if len(shape) > MOST_AXES or not all(_is_count(axis) for axis in shape):
+    if len(shape) > MOST_AXES or not all(is_count(axis) for axis in shape):
         raise ValueError("it holds an array whose shape cannot be")
     if math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"it holds an array of {len(raw)} bytes, which its shape contradicts")
@@ -107,12 +107,13 @@ def sizes(items: Any = ()) -> tuple[Any, ...]:
 def device(*arguments: Any) -> str:
     """torch.device: its name; everything is read onto the CPU."""
     kind, *index = arguments
-    if not isinstance(kind, str) or len(kind) > 40 or not all(map(_is_count, index)):
+    if not isinstance(kind, str) or len(kind) > 40 or not all(map(is_count, index)):
         raise ValueError("it holds a device that cannot be")
     return ":".join(map(str, (kind, *index[:1])))
 
 
-def _is_count(value: Any) -> bool:
+def is_count(value: Any) -> bool:
+    """Whether a value is a natural number, small enough to count anything in a file."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
 
 

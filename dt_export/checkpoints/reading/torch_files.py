@@ -62,7 +62,7 @@ class Storage:
             raise ValueError("it holds a tensor without a size")
         if len(size) > plain_data.MOST_AXES:
             raise ValueError(f"it holds a tensor of {len(size)} axes")
-        if not all(_is_count(number) for number in (offset, *size, *stride)):
+        if not all(plain_data.is_count(number) for number in (offset, *size, *stride)):
             raise ValueError("it holds a tensor whose size is not made of natural numbers")
         stored, numel = self.numbers.numel(), math.prod(size)
         last = offset + sum((axis - 1) * step for axis, step in zip(size, stride, strict=True))
@@ -226,7 +226,7 @@ def _vocabulary(load: Load) -> Vocabulary:
         dtype = STORAGES.get(named.name) if isinstance(named, Name) else None
         if kind != "storage" or dtype is None or not isinstance(key, str) or any(view):
             raise ValueError("it asks for a storage of another kind")
-        if not _is_count(numel):
+        if not plain_data.is_count(numel):
             raise ValueError(f"it asks for a storage of {numel!r:.40} numbers")
         return load(dtype, key, numel)
 
@@ -269,7 +269,3 @@ def _numbers(dtype: torch.dtype, raw: bytes) -> Tensor:
         return torch.empty(0, dtype=dtype)
     numbers = torch.frombuffer(bytearray(raw), dtype=torch.uint8 if dtype == torch.bool else dtype)
     return numbers != 0 if dtype == torch.bool else numbers
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40

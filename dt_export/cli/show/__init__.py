@@ -4,6 +4,7 @@ from dt_export.cli.show.checkpoint import checkpoint
 from dt_export.cli.show.contract import contract
 from dt_export.cli.show.episodes import episodes
 from dt_export.cli.show.exported import exported
+from dt_export.cli.show.golden import recorded, replayed
 from dt_export.cli.show.lists import dialects, health, presets
 from dt_export.cli.show.parity import comparisons, verdict
 from dt_export.cli.show.progress import cases, steps
@@ -18,6 +19,8 @@ __all__ = [
     "exported",
     "health",
     "presets",
+    "recorded",
+    "replayed",
     "steps",
     "verdict",
 ]

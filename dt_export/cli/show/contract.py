@@ -53,12 +53,12 @@ def contract(
             name = one_line(spec.name)
             tensors.add_row(f"{kind}  {name}", spec.dtype, Text(one_line(f"[{shape}]")))
     parts: list[RenderableType] = [facts, Text(), tensors]
-    for title, spec, columns in (
-        ("state", state, {"mean": state.mean, "std": state.std}),
-        ("action", action, {"low": action.low, "high": action.high}),
+    for title, names, columns in (
+        ("state", state.names, {"mean": state.mean, "std": state.std}),
+        ("action", action.names, {"low": action.low, "high": action.high}),
     ):
         if any(columns.values()):
-            parts += [Text(), _components(title, spec.names, columns)]
+            parts += [Text(), _components(title, names, columns)]
     parts += [
         Text(),
         Text(

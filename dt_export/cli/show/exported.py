@@ -33,10 +33,10 @@ def exported(
     lines = [Text.assemble("wrote ", (str(path), "bold"), f"  {file_size(artifact.size)}")]
     lines += [Text(f"and {other}, {what}") for other, what in artifact.companions.items()]
     lines.append(Text("not validated", style="yellow") if report is None else verdict(report))
-    file = _word(str(path))
+    file = shell_word(str(path))
     if contract.precision != "fp32":
         flags = f"--precision {contract.precision} {flags}"
-    validate = f"dt-export validate {file} --model {_word(model)} {flags}".rstrip()
+    validate = f"dt-export validate {file} --model {shell_word(model)} {flags}".rstrip()
     commands = [validate, f"dt-export inspect {file}"]
     from dt_export.graphs import graph_of
     from dt_export.targets import target_of
@@ -50,7 +50,7 @@ def exported(
     return Group(*lines)
 
 
-def _word(text: str) -> str:
+def shell_word(text: str) -> str:
     """A path or name quoted for a shell, so that it is neither expanded nor taken for a flag."""
     return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
@@ -60,4 +60,4 @@ def _env(contract: Contract, named: str | None) -> str:
     known = contract.environment
     if known is None or (":" in known and known != named):
         return "ENV"
-    return _word(known)
+    return shell_word(known)

@@ -258,7 +258,7 @@ def test_reference_transformers_where_it_is_not_installed(
 
 
 @pytest.mark.parametrize(
-    "command", ((), ("onnx",), ("validate",), ("run",), ("bench",), ("inspect",))
+    "command", ((), ("onnx",), ("validate",), ("golden",), ("run",), ("bench",), ("inspect",))
 )
 def test_help(cli, command):
     code, out, _ = cli(*command, "--help")

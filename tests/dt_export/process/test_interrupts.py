@@ -166,12 +166,14 @@ def test_an_interrupt_that_a_library_swallows_or_wraps(tmp_path, then):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_handlers_are_the_caller_s_again(tmp_path):
-    from dt_export.cli.app import main
+@pytest.mark.parametrize("module", ("app", "entry"))
+def test_handlers_are_the_caller_s_again(module, monkeypatch):
+    from dt_export.cli import app, entry
 
+    monkeypatch.setattr(sys, "argv", ["dt-export", "--version"])
     before = [signal.getsignal(number) for number in ENDS]
     with pytest.raises(SystemExit):
-        main(["--version"])
+        {"app": app, "entry": entry}[module].main()
     assert [signal.getsignal(number) for number in ENDS] == before
 
 

@@ -1,0 +1,146 @@
+"""``dt-export golden``: record a short episode for every runtime, or replay one."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from dt_export.cli.files import given
+from dt_export.cli.options import (
+    LAST_SEED,
+    Artifact,
+    Force,
+    Provider,
+    SameOverrides,
+    complete_model,
+)
+from dt_export.cli.parameters import option, with_tables
+from dt_export.errors import CheckError, UsageError
+from dt_export.facts import Overrides
+from dt_export.process import terminal
+
+SUFFIX = ".golden.json"
+
+
+@with_tables
+def golden(
+    artifact: Artifact,
+    output: Annotated[
+        Path | None,
+        option(
+            "--output", "-o", help=f"Where to write.  [default: the artifact's name with {SUFFIX}]"
+        ),
+    ] = None,
+    recorded: Annotated[
+        Path | None,
+        option("--replay", help="Replay this recording on the artifact, and write nothing."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        option(
+            "--model",
+            "-m",
+            help="The checkpoint to record.  [default: the one that the artifact names]",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    seed: Annotated[
+        int, option("--seed", help="Draws the observations.", low=0, high=LAST_SEED)
+    ] = 0,
+    slots: Annotated[
+        int | None,
+        option(
+            "--slots",
+            help="For a step graph: how many staggered caches.  [default: 4, or the file's]",
+            low=1,
+            high=4096,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        option(
+            "--batch", help="Environments at once.  [default: 2, or the file's]", low=1, high=64
+        ),
+    ] = None,
+    provider: Provider = "cpu",
+    tolerance: Annotated[
+        float | None,
+        option(
+            "--tolerance",
+            help="With --replay: the largest error allowed in an action.  [default: the recorded "
+            "one]",
+            low=0.0,
+            high=1e6,
+        ),
+    ] = None,
+    force: Force = False,
+    *,
+    overrides: SameOverrides,
+) -> None:
+    """Record a golden episode: inputs, and the actions that eager PyTorch gives for them.
+
+    Any runtime can replay it to prove that it is right. Exit code of --replay: 0 equal, 1 not.
+
+    Example: `dt-export golden hopper.onnx`, then
+    `dt-export golden hopper.onnx --replay hopper.golden.json`
+    """
+    if recorded is None:
+        if tolerance is not None:
+            raise UsageError("--tolerance is for --replay: name the recording")
+        _record(artifact, output, model, overrides, seed, slots, batch, force)
+        return
+    chosen = {"--output": output, "--model": model, "--slots": slots, "--batch": batch}
+    for flag, value in chosen.items():
+        if value is not None:
+            raise UsageError(f"{flag} is for a new recording: drop it, or drop --replay")
+    _replay(artifact, recorded, tolerance, provider)
+
+
+def _record(
+    artifact: Path,
+    output: Path | None,
+    model: str | None,
+    overrides: Overrides,
+    seed: int,
+    slots: int | None,
+    batch: int | None,
+    force: bool,
+) -> None:
+    from dt_export.cli import show
+    from dt_export.files.ours import is_report
+    from dt_export.files.reports import write_report
+    from dt_export.files.writing import Output, files_at
+    from dt_export.validation import golden
+    from dt_export.validation.pairing import pair
+
+    path = Path(f"{artifact.stem}{SUFFIX}") if output is None else output
+    to = Output(path, "--output", is_report, (artifact, *given(overrides.stats)), force)
+    to.check()
+    console = terminal.console()
+    opened, checkpoint = pair(artifact, model, overrides, "cpu")
+    to = replace(to, inputs=(*to.inputs, *files_at(checkpoint.path)))
+    to.check()
+    console.print(show.checkpoint(checkpoint))
+    made = golden.record(checkpoint, opened.contract, seed=seed, slots=slots, batch_size=batch)
+    write_report(made.to_json(), to.path, flag=to.flag, inputs=to.inputs, force=force)
+    console.print(show.recorded(made, path, artifact), soft_wrap=True)
+
+
+def _replay(artifact: Path, recorded: Path, tolerance: float | None, provider: str) -> None:
+    from dt_runtime.golden import Golden, GoldenError, replay
+
+    from dt_export.cli import show
+    from dt_export.evaluation.policies import policy_of
+    from dt_export.targets import open_artifact
+
+    if not recorded.is_file():
+        raise UsageError(f"--replay {recorded}: no such file; record one with `dt-export golden`")
+    try:
+        episode = Golden.read(recorded)
+        options, engine = episode.options, open_artifact(artifact, provider).engine
+        policy = policy_of(engine, artifact, batch_size=options.batch_size, slots=options.slots)
+        result = replay(policy, episode, tolerance=tolerance)
+    except GoldenError as error:
+        raise UsageError(terminal.one_line(str(error))) from None
+    terminal.console().print(show.replayed(result, episode))
+    if not result.passed:
+        raise CheckError(f"{artifact} does not do what {recorded} holds")

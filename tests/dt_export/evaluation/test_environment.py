@@ -1,0 +1,42 @@
+"""Environments by name: messages stay on one line, whatever a name or an error holds."""
+
+import sys
+
+import pytest
+
+from dt_export.errors import UsageError
+from dt_export.evaluation.environment import make_environment
+
+HOSTILE = "Ev\nil-v0\x1b[31m"
+
+
+@pytest.mark.parametrize(
+    ("typed", "stated", "words"),
+    (
+        (None, None, "--env is missing"),
+        (HOSTILE, None, r"--env Ev\nil-v0\x1b[31m"),
+        (None, HOSTILE, r"--env Ev\nil-v0\x1b[31m"),
+        (None, f"os:{HOSTILE}", r"the environment os:Ev\nil-v0\x1b[31m stands in a file"),
+        ("Hoper-v5", None, "--env Hoper-v5"),
+    ),
+)
+def test_names_that_cannot_be_made(typed, stated, words):
+    with pytest.raises(UsageError) as caught:
+        make_environment(typed, stated)
+    message = str(caught.value)
+    assert words in message and "\n" not in message and "\x1b" not in message
+
+
+def test_an_environment_whose_own_code_fails(tmp_path, monkeypatch):
+    (tmp_path / "hostile_env.py").write_text("raise RuntimeError('two\\nlines\\x1b[31m')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UsageError) as caught:
+        make_environment("hostile_env:Env-v0")
+    sys.modules.pop("hostile_env", None)
+    assert r"cannot be made: RuntimeError: two\nlines\x1b[31m" in str(caught.value)
+
+
+def test_a_named_environment():
+    environment = make_environment("CartPole-v1")
+    assert environment.spec.id == "CartPole-v1"
+    environment.close()
