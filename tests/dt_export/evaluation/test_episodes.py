@@ -12,7 +12,7 @@ from dt_export.evaluation.policies import open_policy
 
 
 class Robot(gymnasium.Env):
-    """Two steps of an environment of the tiny checkpoint's sizes; ``fault`` happens at the first."""
+    """Two steps in the tiny checkpoint's sizes; ``fault`` happens at the first of them."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (5,))
     action_space = gymnasium.spaces.Box(-1, 1, (2,))
