@@ -63,7 +63,7 @@ def test_all_outputs_of_a_sequence(cli, checkpoint_path):
         "attentions",
     ]  # fmt: skip
     code, _, err = cli(*command, "--outputs", "all,attentions")
-    assert code == 2 and "'all', expected all, or some of" in err
+    assert code == 2 and "--outputs has 'all', expected some of" in err
 
 
 def test_both_targets_fix_sizes(cli, checkpoint_path):
