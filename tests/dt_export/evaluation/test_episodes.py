@@ -12,7 +12,7 @@ from dt_export.evaluation.policies import open_policy
 
 
 class Robot(gymnasium.Env):
-    """Two steps of an environment of the tiny checkpoint's sizes; ``fault`` happens at the first."""
+    """An environment of the tiny checkpoint's sizes, two steps long; ``fault`` comes at the first."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (5,))
     action_space = gymnasium.spaces.Box(-1, 1, (2,))
