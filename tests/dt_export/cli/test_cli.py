@@ -197,7 +197,7 @@ def test_slots_of_a_step(cli, tmp_path):
         (("run", "nothing.onnx"), ("nothing.onnx", "no such file")),
         (("run", "{policy}"), ("--env is missing",)),
         (("run", "{policy}", "--env", "Hoper-v5"), ("Hoper",)),
-        (("run", "{policy}", "--env", "Hopper-v5"), ("observation has shape (11,)", "(5,)")),
+        (("run", "{policy}", "--env", "Hopper-v5"), ("action has shape (3,)", "(2,)")),
         (("run", "{policy}", "--env", "Hopper-v5", "--episodes", "0"), ("--episodes is 0",)),
         (("run", "{script}", "--env", "Hopper-v5"), (".onnx or .ort artifact", "dt-export onnx")),
         (("onnx", "--model", "{ck}", "--precision", "fp8"), ("fp8", "fp16")),
