@@ -17,11 +17,13 @@ from dt_export.process import terminal
 class Measurement:
     """What to measure, and how often."""
 
-    sides: tuple[str, ...] | None = flag(
+    candidates: tuple[str, ...] | None = flag(
         "--sides",
         help="What to measure, separated by commas; a wrong name lists them.  [default: all]",
     )
-    steps: int = flag("--steps", 500, help="Measured calls of each side.", low=1, high=MOST_STEPS)
+    steps: int = flag(
+        "--steps", 500, help="Measured calls of each candidate.", low=1, high=MOST_STEPS
+    )
     threads: int = flag(
         "--threads", 1, help="Threads of PyTorch and ONNX Runtime.", low=1, high=MOST_THREADS
     )
@@ -52,7 +54,7 @@ class Measurement:
 def bench(
     artifacts: Annotated[
         list[Path] | None,
-        typer.Argument(help="Files to measure.  [default: every side is exported]"),
+        typer.Argument(help="Files to measure.  [default: every candidate is exported]"),
     ] = None,
     model: Annotated[
         str | None,

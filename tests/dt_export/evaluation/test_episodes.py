@@ -12,7 +12,7 @@ from dt_export.evaluation.policies import open_policy
 
 
 class Robot(gymnasium.Env):
-    """Two steps in the tiny checkpoint's sizes; ``fault`` happens at the first of them."""
+    """Two steps, of the tiny checkpoint's sizes; ``fault`` comes at the first."""
 
     observation_space = gymnasium.spaces.Box(-1, 1, (5,))
     action_space = gymnasium.spaces.Box(-1, 1, (2,))
