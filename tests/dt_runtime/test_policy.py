@@ -342,8 +342,8 @@ def test_applied_choices_are_checked(discrete_files, applied, words):
     policy.act(np.zeros(STATE), 0.0, applied_action=3)
 
 
-def test_temperature_belongs_to_discrete_policies(policy_file, discrete_files):
-    with pytest.raises(ValueError, match="belongs to discrete policies"):
+def test_temperature_is_for_discrete_policies(policy_file, discrete_files):
+    with pytest.raises(ValueError, match="temperature is for discrete policies"):
         Policy(policy_file, temperature=1.0)
     with pytest.raises(ValueError, match="temperature is 0"):
         Policy(discrete_files / "policy.onnx", temperature=0.0)
