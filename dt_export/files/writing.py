@@ -4,6 +4,7 @@ A file appears whole or not at all: it is written under a temporary name, then r
 """
 
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -121,16 +122,28 @@ def together(outputs: Sequence[Output]) -> Iterator[Path]:
         interrupts.check()
         for output in outputs:
             output.check()
-        moved: list[Path] = []
         with interrupts.held():
-            try:
-                for output in reversed(outputs):
-                    (folder / output.path.name).replace(output.path)
-                    moved.append(output.path)
-            except OSError:
-                for path in moved:
-                    path.unlink()
-                raise
+            _move_all(folder, outputs)
+
+
+def _move_all(folder: Path, outputs: Sequence[Output]) -> None:
+    """Give every file in the folder its output's path; all are as before if one cannot move."""
+    undo: list[tuple[Path, Path | None]] = []  # (moved, a copy of what was there before)
+    try:
+        for output in reversed(outputs):
+            path, before = output.path, None
+            if path.exists() and output is not outputs[0]:  # the last to move needs no way back
+                before = folder / f"{path.name}.before"
+                shutil.copy2(path, before)
+            (folder / path.name).replace(path)
+            undo.append((path, before))
+    except OSError:
+        for path, before in undo:
+            if before is None:
+                path.unlink()
+            else:
+                before.replace(path)
+        raise
 
 
 def distinct(outputs: Iterable[Output]) -> None:

@@ -13,7 +13,7 @@ from dt_export.checkpoints import load
 from dt_export.errors import UsageError
 from dt_export.exporting import export
 from dt_export.files.ours import is_artifact, is_listing, is_plot, is_report
-from dt_export.files.writing import Output, atomic, distinct, files_at
+from dt_export.files.writing import Output, atomic, distinct, files_at, together
 from dt_export.targets.onnx import ort
 
 
@@ -210,3 +210,28 @@ def test_an_export_into_its_checkpoint_s_own_folder_can_be_repeated(checkpoint_p
     for _ in range(2):
         export(load(str(own)), "onnx", artifact, validate=False)
     assert artifact not in files_at(own) and own / "config.json" in files_at(own)
+
+
+def test_of_several_files_all_appear_or_none(tmp_path, monkeypatch):
+    """A companion that was moved is what it was before, if the file itself cannot move."""
+    first, second, third = (tmp_path / name for name in ("a.bin", "b.bin", "c.bin"))
+    second.write_text("an earlier one")
+    outputs = [Output(path, "--output", lambda path: True) for path in (first, second, third)]
+    replace = Path.replace
+
+    def full(self, target):
+        if Path(target) == first:
+            raise OSError(28, "No space left on device")
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space left"), together(outputs) as folder:
+        for path in (first, second, third):
+            (folder / path.name).write_text("new")
+    assert second.read_text() == "an earlier one"
+    assert [path.name for path in tmp_path.iterdir()] == ["b.bin"]
+    monkeypatch.undo()
+    with together(outputs) as folder:
+        for path in (first, second, third):
+            (folder / path.name).write_text("new")
+    assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["new"] * 3
