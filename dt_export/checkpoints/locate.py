@@ -38,13 +38,13 @@ def locate(model: str, revision: str | None = None) -> Located:
     if preset is not None:
         path, commit = download(preset.source, revision)
         return Located(path, model, preset.source, commit, preset.facts)
-    path = _path(model)
-    if path is not None:
+    local = _path(model)
+    if local is not None:
         if revision is not None:
             raise UsageError(f"--revision {revision}: {model} is a local path, drop the flag")
-        name = path.resolve().name if path.is_dir() else path.resolve().stem
+        name = local.resolve().name if local.is_dir() else local.resolve().stem
         shown = "".join(character if character.isprintable() else "?" for character in name)
-        return Located(path, name, shown)  # contracts hold printable text alone
+        return Located(local, name, shown)  # contracts hold printable text alone
     if HUB_ID.fullmatch(model) and not model.startswith("."):
         path, commit = download(model, revision)
         return Located(path, model.split("/")[1], model, commit)

@@ -99,7 +99,8 @@ def record(
 
     def returns(low: float, high: float, count: int) -> list[float]:
         scaled = rng.uniform(low, high, count) * contract.return_scale
-        return (np.round(scaled / quantum) * quantum).tolist()
+        exact: list[float] = (np.round(scaled / quantum) * quantum).tolist()
+        return exact
 
     rows: list[_Row] = []
     events: list[Event] = []
@@ -218,7 +219,8 @@ class _Eager:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # sums in an order that does not depend on the machine's cores
         try:
-            return self._run({name: array[None] for name, array in inputs.items()})[self.head][0]
+            outputs = self._run({name: array[None] for name, array in inputs.items()})
+            return np.asarray(outputs[self.head][0])
         finally:
             torch.set_num_threads(threads)
 
@@ -232,7 +234,10 @@ def _act(
     applied: Numbers | None,
 ) -> Act:
     """A step of every row: new observations, and what has to come of them."""
-    observations, frames, outputs, windows = [], [], [], []
+    observations: list[tuple[float, ...]] = []
+    frames: list[int] = []
+    outputs: list[np.ndarray] = []
+    windows: list[tuple[int, int]] = []
     for row in rows:
         length = schedule.turn(len(row.states)).length
         row.states.append(np.empty(0))
@@ -249,9 +254,10 @@ def _act(
         last = contract.first_timestep + len(row.states) - 1
         windows.append((last - length + 1, last))
         observations.append(tuple(row.states[-1].ravel().tolist()))
-        frames.append(frame)
+        if frame is not None:
+            frames.append(frame)
         outputs.append(output)
-        row.actions.append(output.argmax() if eager.head == "logits" else output)
+        row.actions.append(np.asarray(output.argmax()) if eager.head == "logits" else output)
     expected = Expected(
         actions=_numbers([row.actions[-1] for row in rows]),
         logits=_numbers(outputs) if eager.head == "logits" else None,
@@ -275,13 +281,13 @@ def _apply(
     another = step % APPLIED_EVERY == APPLIED_EVERY - 1
     if step == 0 or not (another or contract.precision != "fp32"):
         return None
-    applied = []
+    applied: list[np.ndarray] = []
     for row in rows:
+        size = contract.action.size
         if contract.action.kind == "discrete":
-            last = row.actions[-1] if row.actions else np.int64(0)
-            done = rng.integers(contract.action.size) if another else last
+            last = row.actions[-1] if row.actions else np.zeros((), np.int64)
+            done = np.asarray(rng.integers(size)) if another else last
         else:
-            size = contract.action.size
             last = row.actions[-1] if row.actions else np.zeros(size, np.float32)
             done = (last * rng.uniform(0.5, 1.0, size)).astype(np.float32) if another else last
         applied.append(done)
@@ -296,7 +302,7 @@ def _is_clear(contract: Contract, output: np.ndarray) -> bool:
         return True
     second, best = np.sort(output.astype(np.float64))[-2:]
     scale = max(1.0, float(np.abs(output).max()))
-    return best - second >= CLEAR * TOLERANCES[contract.precision] * scale
+    return float(best - second) >= CLEAR * TOLERANCES[contract.precision] * scale
 
 
 def _numbers(rows: list[np.ndarray]) -> Numbers:
