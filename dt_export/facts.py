@@ -6,6 +6,7 @@ weights, the preset, a default. A default is always reported, never silent.
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 from dt_export.flags import flag, flags
 
@@ -15,6 +16,7 @@ DEFAULT_RETURN_SCALE = 1000.0
 LARGEST = 3.4028234663852886e38  # of float32, and so of any number that a network sees
 SMALLEST = 1.1754943508222875e-38  # of float32's normal numbers: the least to divide by
 LONGEST_CONTEXT = 4096  # dt_runtime's MAX_CONTEXT_LENGTH; importing it here would take NumPy
+SomeFacts = TypeVar("SomeFacts", bound="Facts")
 PANEL = "Facts that a checkpoint may not carry"
 
 
@@ -38,10 +40,19 @@ class Facts:
     action_offset: tuple[float, ...] | None = None
     first_timestep: int | None = None  # the number of an episode's first timestep
 
-    def over(self, other: "Facts") -> "Facts":
+    def over(self, other: SomeFacts) -> SomeFacts:
         """These facts, and those of ``other`` where these are silent."""
         mine = {f.name: getattr(self, f.name) for f in fields(self)}
         return replace(other, **{name: value for name, value in mine.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Settled(Facts):
+    """The facts of a loaded checkpoint: what every artifact needs is known, if only by default."""
+
+    context_length: int = DEFAULT_CONTEXT_LENGTH
+    return_scale: float = DEFAULT_RETURN_SCALE
+    first_timestep: int = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
-from dt_runtime import Contract, OnnxEngine, Policy
+from dt_runtime import ArgumentError, Contract, OnnxEngine, Policy
 
 from dt_export.bench import cold, kinds
 from dt_export.bench.candidate import Candidate, Setting
@@ -84,7 +84,7 @@ def onnx_file(
         engine = TimedEngine(path, setting.threads, context_length)
     try:
         policy = Policy(engine, batch_size=setting.batch, **options)
-    except ValueError as error:  # the batch or the slots do not fit this file
+    except ArgumentError as error:  # the batch or the slots do not fit this file
         raise UsageError(str(error)) from None
     policy.reset(TARGET_RETURN)
     observation = _observation(policy)

@@ -104,7 +104,7 @@ def torchscript(setting: Setting) -> Candidate:
 def torchscript_file(path: Path, specs: tuple[TensorSpec, ...], setting: Setting) -> Candidate:
     """A TorchScript artifact that takes windows; ``specs`` are its inputs."""
     with quietly():
-        module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+        module = torch.jit.load(path, map_location="cpu")
     inputs = tuple(tensors(specs, setting).values())
 
     def step() -> None:

@@ -68,13 +68,13 @@ def synthetic(sizes: Sizes, context_length: int, folder: Path) -> Checkpoint:
         max_ep_len=max(sizes.max_ep_len, context_length),
     )
     shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     try:
         with quietly(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             DecisionTransformerModel(config).save_pretrained(folder)
     finally:
         if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+            logging.enable_progress_bar()
     overrides = Overrides(context_length=context_length, return_scale=1000.0, target_return=1000.0)
     return load(str(folder), overrides)

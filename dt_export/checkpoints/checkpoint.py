@@ -2,19 +2,22 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from dt_runtime.contract import Source
 
-from dt_export.facts import Facts
+from dt_export.facts import Facts, Settled
 from dt_export.models.backbone import Backbone
 from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig
 
+Model = TypeVar("Model", DecisionTransformer, Backbone)
+
 
 @dataclass(frozen=True)
-class Found:
+class Found(Generic[Model]):
     """What a dialect found in the files it read."""
 
-    model: DecisionTransformer | Backbone  # float32, CPU, eval
+    model: Model  # float32, CPU, eval
     facts: Facts
     file: Path  # the one that held the weights
     notes: tuple[str, ...] = ()
@@ -28,7 +31,7 @@ class Checkpoint:
     path: Path  # where its files are on this machine
     dialect: str
     model: DecisionTransformer | Backbone
-    facts: Facts
+    facts: Settled
     source: Source
     notes: tuple[str, ...] = ()  # for the user: conversions and assumed defaults
     warnings: tuple[str, ...] = ()  # for the user, loudly

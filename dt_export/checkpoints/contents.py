@@ -1,6 +1,6 @@
 """What stands at a path: the file with the weights, read once and safely, and what is beside it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,15 @@ PARALLEL = "module."  # what DataParallel puts before every name
 class Contents:
     """A checkpoint's files before any dialect has claimed them."""
 
-    path: Path  # what the user gave
     directory: Path
-    file: Path | None = None  # the file with the weights
-    document: Any = None  # all that the file holds
-    tensors: dict[str, Tensor] = field(default_factory=dict)  # float32, under their plain names
+    file: Path  # the file with the weights
+    document: Any  # all that the file holds
+    tensors: dict[str, Tensor]  # float32, under their plain names
     notes: tuple[str, ...] = ()
 
 
-def read(path: Path) -> Contents:
-    """Read a file, or the one file with weights of a directory.
+def read(path: Path) -> Contents | None:
+    """Read a file, or the one file with weights of a directory; None where it has no such file.
 
     Raises:
         CheckpointError: a file that cannot be read, or several in one directory.
@@ -40,13 +39,13 @@ def read(path: Path) -> Contents:
             names = ", ".join(file.name for file in files[:8]) + (", ..." if files[8:] else "")
             raise CheckpointError(f"{path} holds several checkpoints: name one of {names}")
         if not files:
-            return Contents(path, path)
+            return None
         file = files[0]
     else:
         file = path
     document = reading.read_file(file)
     tensors, notes = reading.float32(_state_dict(document), file)
-    return Contents(path, file.parent, file, document, tensors, tuple(notes))
+    return Contents(file.parent, file, document, tensors, tuple(notes))
 
 
 def _state_dict(document: Any) -> dict[str, Tensor]:

@@ -3,13 +3,13 @@
 from dt_runtime.contract import MAX_CONTEXT_LENGTH
 
 from dt_export.errors import CheckpointError
-from dt_export.facts import LARGEST, SMALLEST, Facts
+from dt_export.facts import LARGEST, SMALLEST, Settled
 from dt_export.models.decision_transformer import ModelConfig
 
 OF_NUMBERS = ("action_low", "action_high", "action_scale", "action_offset")
 
 
-def check(facts: Facts, config: ModelConfig) -> None:
+def check(facts: Settled, config: ModelConfig) -> None:
     """Whether these facts can be true of a model, wherever they came from.
 
     Raises:
@@ -40,7 +40,7 @@ def check(facts: Facts, config: ModelConfig) -> None:
             "actions are choices here, and choices have no action_low, action_high, action_scale "
             "or action_offset: take them out, or say --no-discrete"
         )
-    if config.window is not None and (facts.context_length or 0) > config.window:
+    if config.window is not None and facts.context_length > config.window:
         raise CheckpointError(
             f"context_length is {facts.context_length}, and the checkpoint has positions for "
             f"{config.window} timesteps"
@@ -53,19 +53,19 @@ def check(facts: Facts, config: ModelConfig) -> None:
                 f"action_low[{index}] is {bounds[0]:g} and action_high[{index}] is {bounds[1]:g}: "
                 "every action would become one of the two; swap them"
             )
-    if facts.context_length is not None and not 1 <= facts.context_length <= MAX_CONTEXT_LENGTH:
+    if not 1 <= facts.context_length <= MAX_CONTEXT_LENGTH:
         raise CheckpointError(
             f"context_length is {facts.context_length}, expected 1 to {MAX_CONTEXT_LENGTH} "
             "timesteps; give it with --context-length"
         )
-    if (facts.first_timestep or 0) >= config.max_ep_len:
+    if facts.first_timestep >= config.max_ep_len:
         raise CheckpointError(
             f"first_timestep is {facts.first_timestep}, and the checkpoint knows the timesteps 0 "
             f"to {config.max_ep_len - 1}"
         )
 
 
-def _check_divisors(facts: Facts) -> None:
+def _check_divisors(facts: Settled) -> None:
     """Numbers that others are divided by must be more than 0, in float32 too."""
     for index, value in enumerate(facts.state_std or ()):
         if not value >= SMALLEST:
@@ -79,7 +79,7 @@ def _check_divisors(facts: Facts) -> None:
                 f"action_scale[{index}] is {value}: every action would be the same, and none "
                 "could be turned back into the network's units"
             )
-    if facts.return_scale is not None and not SMALLEST <= facts.return_scale <= LARGEST:
+    if not SMALLEST <= facts.return_scale <= LARGEST:
         raise CheckpointError(
             f"return_scale is {facts.return_scale:g}, expected a number above 0 that float32 can "
             "hold; give it with --return-scale"

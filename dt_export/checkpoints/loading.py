@@ -2,6 +2,7 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Protocol
 
 from dt_runtime.contract import Source
 
@@ -13,11 +14,29 @@ from dt_export.checkpoints.locate import Located, locate
 from dt_export.checkpoints.reading import shown
 from dt_export.checkpoints.settings import ARCHITECTURE, contradict
 from dt_export.errors import CheckpointError, UsageError
-from dt_export.facts import DEFAULT_CONTEXT_LENGTH, DEFAULT_RETURN_SCALE, Facts, Overrides
-from dt_export.models.decision_transformer import ModelConfig
+from dt_export.facts import DEFAULT_CONTEXT_LENGTH, DEFAULT_RETURN_SCALE, Facts, Overrides, Settled
+from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig
 
-DIALECTS = {
-    "huggingface": huggingface,
+
+class Dialect(Protocol):
+    """What the module of a dialect says of it."""
+
+    @property
+    def SIGNATURE(self) -> tuple[str, ...]: ...  # noqa: N802
+    @property
+    def LOOKED_FOR(self) -> str: ...  # noqa: N802
+    @property
+    def FLAGS(self) -> tuple[str, ...]: ...  # noqa: N802
+
+
+class SingleFile(Dialect, Protocol):
+    """A dialect whose weights are in one file, which is read before it is asked."""
+
+    def detect(self, contents: Contents) -> bool: ...
+    def load(self, contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]: ...
+
+
+SINGLE_FILE: dict[str, SingleFile] = {
     "online-dt": online_dt,  # before kzl, whose tensors it has too
     "kzl": kzl,
     "corl": corl,
@@ -25,6 +44,7 @@ DIALECTS = {
     "d3rlpy": d3rlpy,
     "atari": atari,
 }
+DIALECTS: dict[str, Dialect] = {"huggingface": huggingface, **SINGLE_FILE}
 
 
 def load(
@@ -60,14 +80,14 @@ def load(
     facts = facts.over(fallback or Facts())
     borrowed = frozenset(name for name in silent if getattr(facts, name) is not None)
     config = found.model.config
-    facts, notes, warnings = _settle(facts, config)
-    fit.check(facts, config)
+    settled, notes, warnings = _settle(facts, config)
+    fit.check(settled, config)
     return Checkpoint(
         name=located.name,
         path=located.path,
         dialect=dialect,
         model=found.model,
-        facts=facts,
+        facts=settled,
         source=Source(located.model, located.revision, reading.sha256(found.file)),
         notes=found.notes + notes,
         warnings=warnings,
@@ -83,13 +103,13 @@ def _backbone(located: Located, overrides: Overrides) -> Checkpoint:
         )
     found = huggingface.load_backbone(located.path, overrides)
     source = Source(located.model, located.revision, reading.sha256(found.file))
-    facts = Facts(context_length=found.model.positions, return_scale=1.0, first_timestep=0)
+    facts = Settled(context_length=found.model.positions, return_scale=1.0, first_timestep=0)
     return Checkpoint(
         located.name, located.path, "huggingface", found.model, facts, source, found.notes
     )
 
 
-def _find(path: Path, overrides: Overrides) -> tuple[str, Found]:
+def _find(path: Path, overrides: Overrides) -> tuple[str, Found[DecisionTransformer]]:
     """What the dialect that claims a path finds there.
 
     Raises:
@@ -98,17 +118,21 @@ def _find(path: Path, overrides: Overrides) -> tuple[str, Found]:
     if huggingface.detect(path):
         return "huggingface", huggingface.load(path, overrides)
     contents = read(path)
-    for name, dialect in DIALECTS.items():
-        if dialect is not huggingface and dialect.detect(contents):
+    for name, dialect in SINGLE_FILE.items():
+        if contents is not None and dialect.detect(contents):
             found = dialect.load(contents, overrides)
             return name, replace(found, notes=contents.notes + found.notes)
-    raise CheckpointError(_nobody(contents))
+    raise CheckpointError(_nobody(path, contents))
 
 
-def _nobody(contents: Contents) -> str:
+def _nobody(path: Path, contents: Contents | None) -> str:
     looked_for = "; ".join(f"{name}: {dialect.LOOKED_FOR}" for name, dialect in DIALECTS.items())
-    parts = [f"{contents.path} is no checkpoint that dt-export knows. Looked for: {looked_for}."]
-    if contents.tensors:
+    parts = [f"{path} is no checkpoint that dt-export knows. Looked for: {looked_for}."]
+    if contents is None:
+        with reading.damaged(path, "cannot be listed"):
+            names = sorted(p.name for p in path.iterdir())[:8]
+        parts.append(f"Seen there: {', '.join(names) or 'nothing'}.")
+    elif contents.tensors:
         parts.append(
             f"Seen: {len(contents.tensors)} tensors, first {shown(next(iter(contents.tensors)))}."
         )
@@ -121,31 +145,23 @@ def _nobody(contents: Contents) -> str:
             missing = [k for k in DIALECTS[nearest].SIGNATURE if k not in contents.tensors]
             lacks = f"without {missing[0]}" if missing else "its weights alone, without config.json"
             parts.append(f"Nearest: {nearest}, {lacks}.")
-    elif contents.file is not None:
-        parts.append(f"{contents.file.name} holds no state dict.")
     else:
-        with reading.damaged(contents.path, "cannot be listed"):
-            names = sorted(p.name for p in contents.path.iterdir())[:8]
-        parts.append(f"Seen there: {', '.join(names) or 'nothing'}.")
+        parts.append(f"{contents.file.name} holds no state dict.")
     return " ".join(parts)
 
 
-def _settle(facts: Facts, config: ModelConfig) -> tuple[Facts, tuple[str, ...], tuple[str, ...]]:
+def _settle(facts: Facts, config: ModelConfig) -> tuple[Settled, tuple[str, ...], tuple[str, ...]]:
     notes = []
     if facts.context_length is None:
-        facts = replace(facts, context_length=DEFAULT_CONTEXT_LENGTH)
         notes.append(f"assumed --context-length {DEFAULT_CONTEXT_LENGTH}")
-    if facts.return_scale is None and not config.returns:
-        facts = replace(facts, return_scale=1.0)
-    if facts.return_scale is None:
-        facts = replace(facts, return_scale=DEFAULT_RETURN_SCALE)
+    if facts.return_scale is None and config.returns:
         notes.append(f"assumed --return-scale {DEFAULT_RETURN_SCALE:g}")
-    if facts.first_timestep is None:
-        facts = replace(facts, first_timestep=0)
+    scale = DEFAULT_RETURN_SCALE if config.returns else 1.0
+    settled = facts.over(Settled(DEFAULT_CONTEXT_LENGTH, scale, first_timestep=0))
     warnings = []
-    if facts.state_mean is None and not config.frames:
+    if settled.state_mean is None and not config.frames:
         warnings.append(
             "no state statistics: observations are taken as they are (mean 0, std 1). A policy "
             "trained on normalised states will act wrongly; give them with --stats FILE"
         )
-    return facts, tuple(notes), tuple(warnings)
+    return settled, tuple(notes), tuple(warnings)

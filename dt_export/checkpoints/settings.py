@@ -1,7 +1,7 @@
 """Facts of the architecture that no shape shows: stated by the file, flagged, or assumed."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from dt_export.checkpoints.reading import shown
 from dt_export.errors import UsageError
@@ -10,6 +10,8 @@ from dt_export.models.decision_transformer import ACTIVATIONS, ModelConfig
 
 # The flags that say how a model is built.
 ARCHITECTURE = tuple(name for name in FLAGS if name in {f.name for f in fields(ModelConfig)})
+
+Value = TypeVar("Value")
 
 
 def contradict(overrides: Overrides, field: str, value: Any, where: str) -> None:
@@ -29,7 +31,7 @@ class Settings:
         self.overrides, self.where = overrides, where
         self.notes: list[str] = []
 
-    def stated(self, field: str, value: Any) -> Any:
+    def stated(self, field: str, value: Value) -> Value:
         """What the file says; a flag may repeat it but not contradict it.
 
         Raises:
@@ -38,9 +40,9 @@ class Settings:
         contradict(self.overrides, field, value, self.where)
         return value
 
-    def assumed(self, field: str, default: Any) -> Any:
+    def assumed(self, field: str, default: Value) -> Value:
         """The flag, or else a default, which is noted."""
-        flag = getattr(self.overrides, field)
+        flag: Value | None = getattr(self.overrides, field)
         if flag is not None:
             return flag
         self.notes.append(f"assumed {FLAGS[field].given(default)}")
@@ -48,8 +50,10 @@ class Settings:
 
     def heads(self, hidden_size: int, default: int, stated: int | None = None) -> int:
         """The number of heads, which must divide the hidden size."""
-        known = stated is not None
-        heads = self.stated("n_head", stated) if known else self.assumed("n_head", default)
+        if known := stated is not None:
+            heads = self.stated("n_head", stated)
+        else:
+            heads = self.assumed("n_head", default)
         if heads < 1 or hidden_size % heads:
             what = f"{self.where}: n_head" if known else FLAGS["n_head"].name
             raise UsageError(

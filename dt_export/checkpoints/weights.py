@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,11 @@ from dt_export.checkpoints.reading import damaged
 from dt_export.errors import CheckpointError
 
 MOST_LAYERS = 512
-Names = Mapping[str, str | tuple[str, ...]]  # ours -> theirs; several of theirs are stacked
+Names = dict[str, str | tuple[str, ...]]  # ours -> theirs; several of theirs are stacked
+Model = TypeVar("Model", bound=nn.Module)
 
 
-def linear(ours: str, theirs: str | tuple[str, ...]) -> dict[str, str | tuple[str, ...]]:
+def linear(ours: str, theirs: str | tuple[str, ...]) -> Names:
     """The names of a weight and a bias; several of theirs are stacked along the outputs."""
 
     def named(kind: str) -> str | tuple[str, ...]:
@@ -26,14 +28,14 @@ def linear(ours: str, theirs: str | tuple[str, ...]) -> dict[str, str | tuple[st
 
 
 def build(
-    make: Callable[[], nn.Module],
+    make: Callable[[], Model],
     tensors: Mapping[str, Tensor],
     names: Names,
     file: Path,
     *,
     dead: str = "",
     transposed: Collection[str] = (),
-) -> nn.Module:
+) -> Model:
     """Make a model, fill it and put it in eval mode.
 
     Args:
@@ -127,8 +129,8 @@ def of_shape(
         for length, due in zip(seen, shape, strict=True)
     )
     if not fits:
-        due = ", ".join("any" if axis is None else str(axis) for axis in shape)
-        raise CheckpointError(f"{file}: {name} has shape {list(seen)}, expected [{due}]")
+        expected = ", ".join("any" if axis is None else str(axis) for axis in shape)
+        raise CheckpointError(f"{file}: {name} has shape {list(seen)}, expected [{expected}]")
     _refuse_numbers(tensors[name], name, file)
     return tensors[name]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from dt_runtime import Episode, OutputError, Policy, rollout
+from dt_runtime import ArgumentError, Episode, OutputError, Policy, rollout
 from dt_runtime.rollout import check_spaces
 
 from dt_export.errors import CheckError, UsageError
@@ -46,5 +46,5 @@ def _check(policy: Policy, environment: Any, target_return: float | None) -> Non
     try:
         check_spaces(policy, environment)
         policy.reset(target_return)
-    except ValueError as error:
+    except ArgumentError as error:
         raise UsageError(str(error)) from None

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dt_runtime import OnnxEngine, Policy
+from dt_runtime import ArgumentError, OnnxEngine, Policy
 from dt_runtime.engine import Engine
 
 from dt_export.errors import UsageError
@@ -37,5 +37,5 @@ def policy_of(
     """
     try:
         return Policy(engine, batch_size=batch_size, slots=slots)
-    except ValueError as error:  # as it declares
+    except ArgumentError as error:
         raise UsageError(f"{path}: {error}") from None

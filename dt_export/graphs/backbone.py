@@ -81,7 +81,7 @@ def inputs(contract: Contract, case: Case, rng: np.random.Generator) -> dict[str
     tokens = case.length - case.cached
     mask = np.ones((case.batch, case.length), np.int64)
     mask[0, : case.padding] = 0
-    drawn = {"attention_mask": mask}
+    drawn: dict[str, np.ndarray] = {"attention_mask": mask}
     drawn["position_ids"] = rng.integers(0, contract.context_length, (case.batch, tokens))
     for spec in contract.inputs:
         if spec.dtype == "float32":

@@ -7,13 +7,20 @@ Most published Decision Transformers have a single head.
 """
 
 import copy
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from dt_export.facts import Facts
-from dt_export.models.decision_transformer import Block, DecisionTransformer, ModelConfig
+from dt_export.facts import Settled
+from dt_export.models.decision_transformer import (
+    Block,
+    DecisionTransformer,
+    ModelConfig,
+    TokenEmbedding,
+)
 
+Numbers = tuple[float, ...] | None
 UNSEEN = 70.0  # a score so far below the best weighs exp(-70), nothing in float32 beside 1
 
 
@@ -75,7 +82,21 @@ class FoldedAttention(nn.Module):
         mixed = weights @ value
         if not self.single:
             mixed = mixed.transpose(1, 2)
-        return self.output(mixed.reshape(-1, self.heads * self.size))
+        added: Tensor = self.output(mixed.reshape(-1, self.heads * self.size))
+        return added
+
+
+def fold(model: DecisionTransformer) -> nn.ModuleList:
+    """The folded attention of every block."""
+    return nn.ModuleList(FoldedAttention(block, model.config) for block in model.layers())
+
+
+def layers(
+    model: DecisionTransformer, attentions: nn.ModuleList
+) -> list[tuple[Block, FoldedAttention]]:
+    """Every block with its folded attention, by their types, which a ModuleList forgets."""
+    folded = cast(list[FoldedAttention], list(attentions))
+    return list(zip(model.layers(), folded, strict=True))
 
 
 class JointEmbedding(nn.Module):
@@ -85,11 +106,11 @@ class JointEmbedding(nn.Module):
     inside the bias they would cost digits where a mean is large beside its deviation.
     """
 
-    def __init__(self, model: DecisionTransformer, facts: Facts, order: tuple[str, ...]):
+    def __init__(self, model: DecisionTransformer, facts: Settled, order: tuple[str, ...]):
         super().__init__()
         tokens, config = model.tokens, model.config
         self.order = order
-        kinds = {
+        kinds: dict[str, tuple[int, nn.Module | None, Numbers, Numbers]] = {
             "return": (1, tokens.embed_return, None, (facts.return_scale,)),
             "state": (config.state_dim, tokens.embed_state, facts.state_mean, facts.state_std),
             "action": (
@@ -101,13 +122,15 @@ class JointEmbedding(nn.Module):
         }
         weights, biases, offsets = [], [], []
         for size, part, offset, scale in (kinds[name] for name in order):
-            scale = torch.tensor(scale or (1.0,) * size, dtype=torch.float64)
-            weights.append(part.weight.detach().double() / scale)
+            assert isinstance(part, nn.Linear), "see all_linear"
+            divisor = torch.tensor(scale or (1.0,) * size, dtype=torch.float64)
+            weights.append(part.weight.detach().double() / divisor)
             biases.append(part.bias.detach().double())
             offsets.append(torch.tensor(offset or (0.0,) * size))
         self.linear = linear(torch.block_diag(*weights), torch.cat(biases))
-        offset = torch.cat(offsets)
-        self.register_buffer("offset", offset if offset.any() else None)
+        means = torch.cat(offsets)
+        self.offset: Tensor | None
+        self.register_buffer("offset", means if means.any() else None)
 
     def forward(self, states: Tensor, actions: Tensor, returns_to_go: Tensor) -> Tensor:
         """Any leading axes, M rows in all: -> [M, 3H]."""
@@ -115,7 +138,8 @@ class JointEmbedding(nn.Module):
         x = torch.cat([given[name] for name in self.order], dim=-1)
         if self.offset is not None:
             x = x - self.offset
-        return self.linear(x.flatten(0, -2))
+        tokens: Tensor = self.linear(x.flatten(0, -2))
+        return tokens
 
 
 def all_linear(config: ModelConfig) -> bool:
@@ -130,25 +154,23 @@ def all_linear(config: ModelConfig) -> bool:
     )
 
 
-def by_index(model: DecisionTransformer) -> nn.Module:
+def by_index(model: DecisionTransformer) -> TokenEmbedding:
     """The token embedding with discrete actions as indices: a one-hot product picks a row."""
     config = model.config
     if not config.discrete or config.index_actions:
         return model.tokens
     tokens = copy.deepcopy(model.tokens)
     embed = tokens.embed_action
+    assert isinstance(embed, nn.Linear), "index_actions would be set"
     table = (embed.weight.T + embed.bias).detach()
     tokens.embed_action = nn.Embedding.from_pretrained(table)
     return tokens
 
 
-def cast_layers(graph: nn.Module, dtype: torch.dtype) -> None:
-    """Cast the layers of a graph to ``dtype``, in place; its embedding and head stay as they are.
-
-    ``graph`` has a model and folded attentions.
-    """
+def cast_layers(model: DecisionTransformer, attentions: nn.ModuleList, dtype: torch.dtype) -> None:
+    """Cast the layers of a graph to ``dtype``, in place; embedding and head stay as they are."""
     if dtype != torch.float32:
-        for part in (graph.model.blocks, graph.attentions, graph.model.ln_f):
+        for part in (model.blocks, attentions, model.ln_f):
             part.to(dtype)
 
 

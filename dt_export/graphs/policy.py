@@ -8,14 +8,15 @@ from dt_runtime.contract import Contract, TensorSpec
 from torch import Tensor, nn
 
 from dt_export.checkpoints.checkpoint import Checkpoint
-from dt_export.facts import Facts
+from dt_export.facts import Settled
 from dt_export.graphs import windows
 from dt_export.graphs.folding import (
-    FoldedAttention,
     JointEmbedding,
     all_linear,
     by_index,
     cast_layers,
+    fold,
+    layers,
 )
 from dt_export.graphs.kind import BATCH, PRECISIONS, Kind, Units
 from dt_export.graphs.trials import Trial
@@ -39,7 +40,7 @@ class PolicyGraph(nn.Module):
     def __init__(
         self,
         model: DecisionTransformer,
-        facts: Facts,
+        facts: Settled,
         outputs: tuple[str, ...],
         dtype: torch.dtype = torch.float32,
     ):
@@ -49,9 +50,9 @@ class PolicyGraph(nn.Module):
         self.lowest = LOWEST if dtype == torch.float32 else LOWEST_HALF
         self.joint = JointEmbedding(model, facts, TOKEN_ORDER) if all_linear(config) else None
         self.normaliser, self.tokens = InputNormaliser(facts), by_index(model)
-        self.attentions = nn.ModuleList(FoldedAttention(b, config) for b in model.blocks)
+        self.attentions = fold(model)
         self.head = Head(model, facts, outputs)
-        cast_layers(self, dtype)
+        cast_layers(model, self.attentions, dtype)
 
     def forward(
         self,
@@ -64,8 +65,10 @@ class PolicyGraph(nn.Module):
         batch = states.shape[0]
         if self.joint is None:
             real = token_mask(attention_mask, self.model.config.tokens_per_step)
-            inputs = self.normaliser(states, actions, returns_to_go)
-            tokens = self.tokens.embed(*inputs, timesteps, real)  # [B, L + 1, H]
+            states, actions, returns_to_go = self.normaliser(states, actions, returns_to_go)
+            tokens = self.tokens.embed(  # [B, L + 1, H]
+                states, actions, returns_to_go, timesteps, real
+            )
         else:
             tokens = self.joint(states, actions, returns_to_go)  # [B * T, 3H]
             tokens = tokens.view(-1, 3, self.model.config.hidden_size)
@@ -76,7 +79,8 @@ class PolicyGraph(nn.Module):
         tokens = tokens[:, :-1].flatten(0, 1)
         x = self.model.tokens.embed_ln(tokens).to(self.dtype)  # [B * L, H]
         hidden = self.last_hidden(x, self.mask(attention_mask, batch), batch)
-        return self.head(hidden.to(torch.float32))
+        outputs: tuple[Tensor, ...] = self.head(hidden.to(torch.float32))
+        return outputs
 
     def mask(self, attention_mask: Tensor, batch: int) -> Tensor:
         """What is added to the scores: [B, T] -> [B, 1, L, L].
@@ -94,7 +98,7 @@ class PolicyGraph(nn.Module):
     def last_hidden(self, x: Tensor, mask: Tensor, batch: int) -> Tensor:
         """The last state token after the last layer: [B * L, H] -> [B, H]."""
         model, config = self.model, self.model.config
-        for layer, (block, attention) in enumerate(zip(model.blocks, self.attentions, strict=True)):
+        for layer, (block, attention) in enumerate(layers(model, self.attentions)):
             normed = block.attention_input(x)
             memory = tuple(attention.split(y, batch, -1) for y in attention.memory(normed))
             if layer == config.n_layer - 1:  # nothing reads its other tokens
@@ -103,7 +107,8 @@ class PolicyGraph(nn.Module):
             else:
                 query = attention.split(attention.query(normed), batch, -1)
             x = block.after_attention(x, attention.attend(query, memory, mask))
-        return model.ln_f(x)
+        last: Tensor = model.ln_f(x)
+        return last
 
 
 def make(checkpoint: Checkpoint, names: tuple[str, ...], dtype: torch.dtype) -> nn.Module:

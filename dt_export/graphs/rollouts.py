@@ -43,11 +43,12 @@ def rollouts(contract: Contract) -> Iterator[Rollout]:
     context = contract.context_length
     usual = min(DEFAULT, context)
     steps = 2 * context + 5  # every slot begins anew at least once
-    counts, batches = sorted({1, min(2, context), min(3, context), usual, context}), (1, 3)
+    counts = sorted({1, min(2, context), min(3, context), usual, context})
+    batches: tuple[int, ...] = (1, 3)
     rows = contract.inputs[0].shape[0]
-    if isinstance(rows, int):  # a file of fixed shape
-        usual = fixed_slots(contract)
-        counts, batches = [usual], (rows // usual,)
+    fixed = fixed_slots(contract)
+    if isinstance(rows, int) and fixed is not None:  # a file of fixed shape
+        usual, counts, batches = fixed, [fixed], (rows // fixed,)
     for slots in counts:
         for batch in batches:
             group = f"slots = {slots}, B = {batch}"
@@ -86,8 +87,8 @@ def windows(
     spread = plan.spread * contract.return_scale
     policy.reset(rng.uniform(-1.0, 4.0, batch) * spread)
     last = contract.first_timestep + contract.max_ep_len - 1
-    history: list[list[dict[str, np.ndarray]]] = [[] for _ in range(batch)]
-    by_length: dict[int, list[tuple[list, dict]]] = {}
+    history: list[list[Arrays]] = [[] for _ in range(batch)]
+    by_length: dict[int, list[tuple[list[Arrays], Arrays]]] = {}
     for step in range(plan.steps):
         if batch > 1 and step and rng.random() < 2 / contract.context_length:
             row = int(rng.integers(batch))
@@ -109,7 +110,7 @@ def windows(
                     "actions": actions[row],
                     "returns_to_go": returns_to_go[row, None],
                     "timesteps": timesteps[row],
-                    "attention_mask": np.int64(1),
+                    "attention_mask": np.array(1),
                 }
             )
             del history[row][: -contract.context_length]

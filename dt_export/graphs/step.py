@@ -28,15 +28,16 @@ from torch import Tensor, nn
 
 from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.errors import UsageError
-from dt_export.facts import Facts
+from dt_export.facts import Settled
 from dt_export.graphs import rollouts
 from dt_export.graphs.cache import CacheWrite
 from dt_export.graphs.folding import (
-    FoldedAttention,
     JointEmbedding,
     all_linear,
     by_index,
     cast_layers,
+    fold,
+    layers,
 )
 from dt_export.graphs.kind import BATCH, PRECISIONS, Kind, Units
 from dt_export.graphs.trials import Trial
@@ -56,7 +57,7 @@ class StepGraph(nn.Module):
     def __init__(
         self,
         model: DecisionTransformer,
-        facts: Facts,
+        facts: Settled,
         outputs: tuple[str, ...],
         inputs: tuple[str, ...],
         dtype: torch.dtype = torch.float32,
@@ -65,17 +66,18 @@ class StepGraph(nn.Module):
         self.model, self.inputs, self.dtype, config = model, inputs, dtype, model.config
         self.joint = JointEmbedding(model, facts, TOKEN_ORDER) if all_linear(config) else None
         self.normaliser, self.tokens = InputNormaliser(facts), by_index(model)
-        self.attentions = nn.ModuleList(FoldedAttention(b, config) for b in model.blocks)
+        self.attentions = fold(model)
         self.head, self.write = Head(model, facts, outputs), CacheWrite()
-        cast_layers(self, dtype)
+        cast_layers(model, self.attentions, dtype)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         given = dict(zip(self.inputs, inputs, strict=True))
         model, config = self.model, self.model.config
         x = model.tokens.embed_ln(self.embed(given)).to(self.dtype)  # [R * P, H]
-        names, grown = cache_names(config), []
+        names = cache_names(config)
+        grown: list[Tensor] = []
         kept = len(names) // config.n_layer
-        for layer, (block, attention) in enumerate(zip(model.blocks, self.attentions, strict=True)):
+        for layer, (block, attention) in enumerate(layers(model, self.attentions)):
             last = layer == config.n_layer - 1
             mask = given["last_attention_bias" if last else "attention_bias"].to(self.dtype)
             position = given["last_cache_indices" if last else "cache_indices"]
@@ -96,6 +98,7 @@ class StepGraph(nn.Module):
 
     def embed(self, given: Mapping[str, Tensor]) -> Tensor:
         """The new tokens before the norm, [R * P, H]."""
+        x: Tensor
         config, embed = self.model.config, self.tokens
         inputs = (given["states"], given["actions"], given.get("returns_to_go"))
         if self.joint is not None:
@@ -109,7 +112,7 @@ class StepGraph(nn.Module):
                 tokens = [embed.activation(token) for token in tokens]
             x = torch.cat(tokens, dim=1)  # [R, P * H]
         x = x.view(-1, config.hidden_size)
-        if "timesteps" in given:
+        if embed.embed_timestep is not None:
             x = x + embed.embed_timestep(given["timesteps"])
         return x
 
@@ -119,7 +122,7 @@ def make(checkpoint: Checkpoint, names: tuple[str, ...], dtype: torch.dtype) -> 
     assert isinstance(model, DecisionTransformer)
     if dtype != torch.float32:  # layers are cast in place
         model = copy.deepcopy(model)
-    specs = input_specs(model.config, facts.context_length or 1)
+    specs = input_specs(model.config, facts.context_length)
     return StepGraph(model, facts, names, tuple(spec.name for spec in specs), dtype)
 
 

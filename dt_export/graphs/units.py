@@ -1,16 +1,18 @@
 """From raw numbers to the network's, and from its last hidden state to a raw action."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-from dt_export.facts import Facts
+from dt_export.facts import Facts, Settled
 from dt_export.models.decision_transformer import DecisionTransformer
 
 
 class InputNormaliser(nn.Module):
     """Raw observations, actions and returns-to-go in the units that the network was trained on."""
 
-    def __init__(self, facts: Facts):
+    def __init__(self, facts: Settled):
         super().__init__()
         self.return_scale = facts.return_scale
         self.mean = constant(self, "mean", facts.state_mean)
@@ -21,9 +23,9 @@ class InputNormaliser(nn.Module):
     def forward(
         self, states: Tensor, actions: Tensor, returns_to_go: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        if self.mean is not None:
+        if self.mean is not None and self.std is not None:
             states = (states - self.mean) / self.std
-        if self.scale is not None:
+        if self.scale is not None and self.offset is not None:
             actions = (actions - self.offset) / self.scale
         if returns_to_go is not None:
             returns_to_go = returns_to_go / self.return_scale
@@ -48,13 +50,17 @@ class Head(nn.Module):
 
     def forward(self, hidden: Tensor) -> tuple[Tensor, ...]:
         model = self.model
-        values = {"mu": model.predict_action, "log_std": model.log_std}
-        values |= {"action": lambda x: self.bound(model.act(x)), "logits": model.act}
+        values: dict[str, Callable[[Tensor], Tensor]] = {
+            "mu": model.predict_action,
+            "log_std": model.log_std,
+            "action": lambda x: self.bound(model.act(x)),
+            "logits": model.act,
+        }
         return tuple(values[name](hidden) for name in self.names)
 
     def bound(self, action: Tensor) -> Tensor:
         """The raw action, within its bounds."""
-        if self.scale is not None:
+        if self.scale is not None and self.offset is not None:
             action = action * self.scale + self.offset
         if self.low is not None:
             action = torch.maximum(action, self.low)

@@ -138,10 +138,12 @@ def _actions(
     if action.kind == "discrete":
         indices = rng.integers(0, action.size, window)
         return indices if dtype == "int64" else np.eye(action.size)[indices]
-    drawn = rng.uniform(-1.0, 1.0, (*window, action.size))
+    drawn: np.ndarray = rng.uniform(-1.0, 1.0, (*window, action.size))
     if raw and action.scale is not None and action.offset is not None:
-        return drawn * np.asarray(action.scale) + np.asarray(action.offset)
-    return drawn if action.high is None else drawn * np.abs(action.high)
+        drawn = drawn * np.asarray(action.scale) + np.asarray(action.offset)
+    elif action.high is not None:
+        drawn = drawn * np.abs(action.high)
+    return drawn
 
 
 def _play(

@@ -6,6 +6,8 @@ where every position is 0, the caller says which row of the position table a tok
 Shapes: B batch, L new tokens, P cached tokens, H hidden size, N heads, D = H / N.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -37,7 +39,8 @@ class Backbone(nn.Module):
         cached = attention_mask.shape[1] - inputs_embeds.shape[1]
         mask = causal_mask(attention_mask != 0, x.dtype, cached)
         keys, values = [], []
-        for layer, block in enumerate(self.blocks):
+        blocks = cast(list[Block], list(self.blocks))  # a ModuleList forgets their type
+        for layer, block in enumerate(blocks):
             query, key, value = block.attn.project(block.attention_input(x))
             keys.append(torch.cat((past_keys[layer], key), dim=2))
             values.append(torch.cat((past_values[layer], value), dim=2))

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -92,6 +92,12 @@ class ModelConfig:
     def tokens_per_step(self) -> int:
         return 3 if self.returns else 2
 
+    @property
+    def reach(self) -> int:
+        """``window``, for positions that have one."""
+        assert self.window is not None, f"positions by {self.positions} need a window"
+        return self.window
+
     def attention_scale(self, layer: int) -> float:
         """The factor on query-key products in a layer, counted from 0."""
         scale = self.head_size**-0.5 if self.scale_attn_weights else 1.0
@@ -126,7 +132,8 @@ class StateEncoder(nn.Module):
             x = x.to(torch.float32) / self.frame_scale
         for layer in self.layers:
             x = layer(x)
-        return x.unflatten(0, states.shape[:2])
+        encoded: Tensor = x.unflatten(0, states.shape[:2])
+        return encoded
 
 
 class Activation(nn.Module):
@@ -139,7 +146,7 @@ class Activation(nn.Module):
 
 
 def _layer(kind: str, *sizes: Any) -> nn.Module:
-    makers = {
+    makers: dict[str, Callable[..., nn.Module]] = {
         "linear": nn.Linear,  # inputs, outputs
         "conv": nn.Conv2d,  # channels in, channels out, kernel, stride
         "flatten": nn.Flatten,
@@ -162,13 +169,14 @@ class WindowPositions(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.tokens = nn.Parameter(
-            torch.zeros(config.tokens_per_step * config.window + 1, config.hidden_size)
+            torch.zeros(config.tokens_per_step * config.reach + 1, config.hidden_size)
         )
         self.steps = nn.Embedding(config.max_ep_len, config.hidden_size)
 
     def forward(self, timesteps: Tensor, real: Tensor) -> Tensor:  # [B, T], [B, L] -> [B, L, H]
         index = (real.to(torch.int64).cumsum(1) - 1).clamp(min=0)
-        return F.embedding(index, self.tokens) + self.steps(timesteps[:, -1:])
+        window: Tensor = self.steps(timesteps[:, -1:])  # [B, 1, H]
+        return F.embedding(index, self.tokens) + window
 
 
 class SlotPositions(nn.Module):
@@ -180,13 +188,14 @@ class SlotPositions(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.slots = nn.Parameter(torch.zeros(config.window, config.hidden_size))
+        self.slots = nn.Parameter(torch.zeros(config.reach, config.hidden_size))
         self.steps = nn.Embedding(config.max_ep_len, config.hidden_size)
 
     def forward(self, timesteps: Tensor) -> Tensor:  # [B, T] -> [B, T, H]
         length, slots = timesteps.shape[1], self.slots.shape[0]
         index = torch.arange(length, device=timesteps.device) + (slots - length)
-        return F.embedding(index, self.slots) + self.steps(timesteps[:, -1:])
+        window: Tensor = self.steps(timesteps[:, -1:])  # [B, 1, H]
+        return F.embedding(index, self.slots) + window
 
 
 class TokenEmbedding(nn.Module):
@@ -200,11 +209,9 @@ class TokenEmbedding(nn.Module):
         self.embed_state = nn.Linear(config.state_dim, hidden) if plain else StateEncoder(config)
         actions = nn.Embedding if config.index_actions else nn.Linear
         self.embed_action = actions(config.act_dim, hidden)
-        self.activation = ACTIVATIONS.get(config.token_activation)
-        table = config.positions == "timestep"
-        self.embed_timestep = nn.Embedding(config.max_ep_len, hidden) if table else None
-        if config.positions == "slots":
-            self.embed_timestep = SlotPositions(config)
+        activation = config.token_activation
+        self.activation = None if activation is None else ACTIVATIONS[activation]
+        self.embed_timestep = _time(config)
         self.positions = WindowPositions(config) if config.positions == "window" else None
         self.embed_ln = (
             nn.LayerNorm(hidden, eps=config.embed_norm_epsilon)
@@ -233,7 +240,16 @@ class TokenEmbedding(nn.Module):
         return x if self.positions is None else x + self.positions(timesteps, real)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return self.embed_ln(self.embed(*inputs))
+        normed: Tensor = self.embed_ln(self.embed(*inputs))
+        return normed
+
+
+def _time(config: ModelConfig) -> nn.Embedding | SlotPositions | None:
+    """What all tokens of a timestep share, where they do."""
+    if config.positions == "slots":
+        return SlotPositions(config)
+    table = config.positions == "timestep"
+    return nn.Embedding(config.max_ep_len, config.hidden_size) if table else None
 
 
 class Attention(nn.Module):
@@ -276,17 +292,20 @@ class Block(nn.Module):
         self.activation = ACTIVATIONS[config.activation]
 
     def attention_input(self, x: Tensor) -> Tensor:
-        return self.ln_1(x) if self.norm_first else x
+        normed: Tensor = self.ln_1(x) if self.norm_first else x
+        return normed
 
     def after_attention(self, x: Tensor, attended: Tensor) -> Tensor:
         x = x + attended
         if self.norm_first:
             return x + self.mlp(self.ln_2(x))
         x = self.ln_1(x)
-        return self.ln_2(x + self.mlp(x))
+        normed: Tensor = self.ln_2(x + self.mlp(x))
+        return normed
 
     def mlp(self, x: Tensor) -> Tensor:
-        return self.proj(self.activation(self.fc(x)))
+        added: Tensor = self.proj(self.activation(self.fc(x)))
+        return added
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         attended, weights = self.attn(self.attention_input(x), mask)
@@ -310,20 +329,26 @@ class DecisionTransformer(nn.Module):
         self.predict_state = nn.Linear(hidden, config.state_dim) if config.predicts_state else None
         self.predict_return = nn.Linear(hidden, 1) if config.predicts_return else None
 
+    def layers(self) -> list[Block]:
+        """``blocks`` by their type, which a ModuleList forgets."""
+        return cast(list[Block], list(self.blocks))
+
     def act(self, hidden: Tensor) -> Tensor:
         """The action, or the logits, read from a state token: [..., H] -> [..., A].
 
         A squashed Gaussian's deterministic action is tanh(mu).
         """
-        action = self.predict_action(hidden)
+        action: Tensor = self.predict_action(hidden)
         if self.config.action_tanh:
             action = action.tanh()
         return action if self.config.action_scale == 1.0 else action * self.config.action_scale
 
     def log_std(self, hidden: Tensor) -> Tensor:
         """Zheng et al. 2022 (arXiv:2202.05607): squashed into its bounds by a tanh."""
+        assert self.predict_log_std is not None, "no stochastic head"
         low, high = self.config.log_std_bounds
-        return low + (high - low) / 2 * (self.predict_log_std(hidden).tanh() + 1)
+        raw: Tensor = self.predict_log_std(hidden)
+        return low + (high - low) / 2 * (raw.tanh() + 1)
 
     def forward(
         self,

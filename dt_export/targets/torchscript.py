@@ -42,9 +42,10 @@ def trace(
     """Trace and freeze a graph; sizes stay symbolic, because the graphs take none as a number."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         traced = torch.jit.trace(module, example_inputs(contract), check_trace=False)
-        return torch.jit.freeze(traced.eval())
+        frozen: torch.jit.ScriptModule = torch.jit.freeze(traced.eval())
+        return frozen
 
 
 def write(module: torch.jit.ScriptModule, contract: Contract, path: Path) -> None:

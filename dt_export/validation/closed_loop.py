@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dt_runtime import Policy, rollout
+from dt_runtime import ArgumentError, Policy, rollout
 from dt_runtime.engine import Engine
 from dt_runtime.rollout import check_spaces
 
@@ -82,7 +82,7 @@ def compare(
 def _fits(policy: Policy, env: Any, name: str) -> None:
     try:
         check_spaces(policy, env)
-    except ValueError as error:
+    except ArgumentError as error:
         raise UsageError(
             f"--env {name} does not fit this checkpoint: {error}. Name another, or export with "
             "--episodes 0, and returns are not compared"

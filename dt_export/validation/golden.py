@@ -99,7 +99,8 @@ def record(
 
     def returns(low: float, high: float, count: int) -> list[float]:
         scaled = rng.uniform(low, high, count) * contract.return_scale
-        return (np.round(scaled / quantum) * quantum).tolist()
+        exact: list[float] = (np.round(scaled / quantum) * quantum).tolist()
+        return exact
 
     rows: list[_Row] = []
     events: list[Event] = []
@@ -216,7 +217,8 @@ class _Eager:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # sums in an order that does not depend on the machine's cores
         try:
-            return self._run({name: array[None] for name, array in inputs.items()})[self.head][0]
+            outputs = self._run({name: array[None] for name, array in inputs.items()})
+            return np.asarray(outputs[self.head][0])
         finally:
             torch.set_num_threads(threads)
 
@@ -250,8 +252,13 @@ def _act(
         last = contract.first_timestep + len(row.states) - 1
         windows.append((last - length + 1, last))
         observations.append(tuple(row.states[-1].ravel().tolist()))
+<<<<<<< HEAD
         if index is not None:
             frames.append(index)
+=======
+        if frame is not None:
+            frames.append(frame)
+>>>>>>> types
         outputs.append(output)
         row.actions.append(np.asarray(output.argmax()) if eager.head == "logits" else output)
     expected = Expected(
@@ -279,9 +286,19 @@ def _apply(
         return None
     applied: list[np.ndarray] = []
     for row in rows:
+<<<<<<< HEAD
         done = row.actions[-1] if row.actions else _no_action(contract)
         if another:
             done = _another(contract, done, rng)
+=======
+        size = contract.action.size
+        if contract.action.kind == "discrete":
+            last = row.actions[-1] if row.actions else np.zeros((), np.int64)
+            done = np.asarray(rng.integers(size)) if another else last
+        else:
+            last = row.actions[-1] if row.actions else np.zeros(size, np.float32)
+            done = (last * rng.uniform(0.5, 1.0, size)).astype(np.float32) if another else last
+>>>>>>> types
         applied.append(done)
         if row.actions:  # a row at its first step has no last action
             row.actions[-1] = done
@@ -308,7 +325,7 @@ def _is_clear(contract: Contract, output: np.ndarray) -> bool:
         return True
     second, best = np.sort(output.astype(np.float64))[-2:]
     scale = max(1.0, float(np.abs(output).max()))
-    return best - second >= CLEAR * TOLERANCES[contract.precision] * scale
+    return float(best - second) >= CLEAR * TOLERANCES[contract.precision] * scale
 
 
 def _numbers(rows: list[np.ndarray]) -> Numbers:

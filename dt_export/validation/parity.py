@@ -143,8 +143,8 @@ def _real(spec: TensorSpec, array: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return array
     axis = axes[0]
     mask = np.repeat(mask, array.shape[axis] // mask.shape[1], axis=1)  # of timesteps or tokens
-    array = np.moveaxis(array, (spec.shape.index(BATCH), axis), (0, 1))
-    return array[mask]
+    real: np.ndarray = np.moveaxis(array, (spec.shape.index(BATCH), axis), (0, 1))[mask]
+    return real
 
 
 def _bounded(contract: Contract, output: str) -> bool:

@@ -36,17 +36,19 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
         return _backbone(checkpoint, name)
     forward = _eager(checkpoint) if name == "eager" else _transformers(checkpoint, contract)
     facts, config = checkpoint.facts, checkpoint.model.config
-    statistics = (facts.state_mean, facts.state_std, facts.action_scale, facts.action_offset)
-    mean, std, scale, offset = (None if v is None else torch.tensor(v) for v in statistics)
+    states = _affine(facts.state_mean, facts.state_std)
+    actions = _affine(facts.action_offset, facts.action_scale)
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
         if units is Units.RAW:
-            if mean is not None:
+            if states is not None:
+                mean, std = states
                 tensors["states"] = (tensors["states"] - mean) / std
             if config.returns:
                 tensors["returns_to_go"] = tensors["returns_to_go"] / facts.return_scale
-            if facts.action_scale is not None:
+            if actions is not None:
+                offset, scale = actions
                 tensors["actions"] = (tensors["actions"] - offset) / scale
             if config.discrete and not config.index_actions:
                 tensors["actions"] = F.one_hot(tensors["actions"], config.act_dim).float()
@@ -55,7 +57,8 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
         if units is Units.RAW:
             last = {k: v[:, -1].numpy() for k, v in out.items() if k in (*GAUSSIAN, "action_preds")}
             last["logits"] = last["action"] = last["action_preds"]
-            if facts.action_scale is not None:
+            if actions is not None:
+                offset, scale = actions
                 last["action"] = last["action"] * scale.numpy() + offset.numpy()
             if facts.action_low is not None or facts.action_high is not None:
                 bounded = np.clip(last["action"], facts.action_low, facts.action_high)
@@ -64,6 +67,15 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
         return {spec.name: out[spec.name].numpy() for spec in contract.outputs}
 
     return run
+
+
+def _affine(
+    offset: tuple[float, ...] | None, scale: tuple[float, ...] | None
+) -> tuple[Tensor, Tensor] | None:
+    """Both or none, as every checkpoint has them."""
+    if offset is None or scale is None:
+        return None
+    return torch.tensor(offset), torch.tensor(scale)
 
 
 def _backbone(checkpoint: Checkpoint, name: str) -> Run:
@@ -122,7 +134,10 @@ def load_transformers(path: Path) -> torch.nn.Module:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        return DecisionTransformerModel.from_pretrained(path, attn_implementation="eager").eval()
+        model: torch.nn.Module = DecisionTransformerModel.from_pretrained(
+            path, attn_implementation="eager"
+        )
+        return model.eval()
     except (OSError, ValueError) as error:
         raise UsageError(f"transformers cannot read {path}: {error}") from None
     finally:

@@ -8,6 +8,7 @@ atari/run_dt_atari.py.
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -33,7 +34,7 @@ def detect(contents: Contents) -> bool:
     return all(name in contents.tensors for name in SIGNATURE)
 
 
-def load(contents: Contents, overrides: Overrides) -> Found:
+def load(contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]:
     """Read a state dict.
 
     ``ret_emb`` is there in both model types, so which one it is comes from ``--no-returns`` or is
@@ -86,7 +87,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     return Found(model, facts, file, notes=tuple(settings.notes))
 
 
-def _encoder(tensors: dict[str, Tensor], hidden: int, file: Path) -> tuple[tuple, ...]:
+def _encoder(tensors: dict[str, Tensor], hidden: int, file: Path) -> tuple[tuple[Any, ...], ...]:
     """Mnih et al. 2015: three convolutions over a stack of frames."""
     channels = weights.size(tensors, "state_encoder.0.weight", 1, file)
     relu = ("activation", "relu")
@@ -100,15 +101,15 @@ def _encoder(tensors: dict[str, Tensor], hidden: int, file: Path) -> tuple[tuple
 
 def _flat(tensors: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
     """The position tables without their axis of one; a naive model uses the first rows alone."""
-    rows = config.tokens_per_step * config.window + 1
+    rows = config.tokens_per_step * config.reach + 1
     return tensors | {
         "pos_emb": tensors["pos_emb"][0, :rows],
         "global_pos_emb": tensors["global_pos_emb"][0],
     }
 
 
-def _names(config: ModelConfig) -> dict[str, Names]:
-    found: dict[str, Names] = {
+def _names(config: ModelConfig) -> Names:
+    found: Names = {
         "tokens.positions.tokens": "pos_emb",
         "tokens.positions.steps.weight": "global_pos_emb",
         "tokens.embed_action.weight": "action_embeddings.0.weight",

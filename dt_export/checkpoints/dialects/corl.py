@@ -29,7 +29,7 @@ def detect(contents: Contents) -> bool:
     return all(name in contents.tensors for name in SIGNATURE)
 
 
-def load(contents: Contents, overrides: Overrides) -> Found:
+def load(contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]:
     """Read the checkpoint, and config.yaml where it is there.
 
     Raises:
@@ -81,7 +81,7 @@ def _config(path: Path) -> Document:
     return Document.of(values, CONFIG)
 
 
-def _names(n_layer: int) -> dict[str, Names]:
+def _names(n_layer: int) -> Names:
     found = linear("tokens.embed_return", "return_emb") | linear("tokens.embed_state", "state_emb")
     found |= linear("tokens.embed_action", "action_emb") | linear("tokens.embed_ln", "emb_norm")
     found |= {"tokens.embed_timestep.weight": "timestep_emb.weight"}

@@ -43,7 +43,7 @@ def detect(contents: Contents) -> bool:
     return all(name in contents.tensors for name in SIGNATURE)
 
 
-def load(contents: Contents, overrides: Overrides) -> Found:
+def load(contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]:
     """Read a model and its scalers.
 
     Raises:
@@ -51,7 +51,8 @@ def load(contents: Contents, overrides: Overrides) -> Found:
             a part that cannot be expressed.
         UsageError: a flag contradicts the configuration.
     """
-    file, notes = contents.file, []
+    file = contents.file
+    notes: list[str] = []
     document, discrete = _document(contents, notes)
     params, shape = document.section("config").section("params"), _shape(document)
     where = f"{file.name} (config)"
@@ -170,7 +171,7 @@ class _Encoder:
 
     def pixel(self, shape: tuple[int, ...]) -> None:
         channels, height, width = shape
-        filters = self.params.values.get("filters")
+        filters: Any = self.params.values.get("filters")
         self.check_count("filters", filters)
         for index in range(len(filters)):
             out, kernel, stride = self.filter(filters, index)
@@ -228,8 +229,8 @@ def _activation(params: Document, key: str, where: str, default: Any = REQUIRED)
     return name
 
 
-def _names(config: ModelConfig, encoder: dict[int, str]) -> dict[str, Names]:
-    found: dict[str, Names] = {}
+def _names(config: ModelConfig, encoder: dict[int, str]) -> Names:
+    found: Names = {}
     for index, theirs in encoder.items():
         kind, ours = config.state_encoder[index][0], f"tokens.embed_state.layers.{index}"
         if kind in ("linear", "conv", "layer_norm") or kind.startswith("batch_norm"):

@@ -3,15 +3,26 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict
 
 from torch import Tensor
 
 from dt_export.checkpoints.weights import Names, count, linear, size
 
 
-def names(n_layer: int, encoder: str, action: str = "predict_action.0") -> dict[str, Names]:
+class Sizes(TypedDict):
+    """Fields of ModelConfig that shapes tell."""
+
+    state_shape: tuple[int, ...]
+    act_dim: int
+    hidden_size: int
+    n_layer: int
+    n_inner: int
+
+
+def names(n_layer: int, encoder: str, action: str = "predict_action.0") -> Names:
     """Our parameters to theirs, without the table of timesteps; ``encoder`` prefixes the blocks."""
-    found = {}
+    found: Names = {}
     for part in ("embed_return", "embed_state", "embed_action", "embed_ln"):
         found |= linear(f"tokens.{part}", part)
     found |= blocks(n_layer, f"{encoder}.")
@@ -20,7 +31,7 @@ def names(n_layer: int, encoder: str, action: str = "predict_action.0") -> dict[
     return found | linear("predict_return", "predict_return")
 
 
-def blocks(n_layer: int, prefix: str) -> dict[str, Names]:
+def blocks(n_layer: int, prefix: str) -> Names:
     """Our parameters of the blocks and the last norm to theirs."""
     found = linear("ln_f", f"{prefix}ln_f")
     for i in range(n_layer):
@@ -39,9 +50,9 @@ def transposed(tensors: Mapping[str, Tensor]) -> set[str]:
     return {name for name in tensors if re.search(r"\.c_\w+\.weight$", name)}
 
 
-def sizes(tensors: Mapping[str, Tensor], encoder: str, file: Path) -> dict[str, object]:
-    """What the shapes tell, as fields of ModelConfig."""
-    return dict(
+def sizes(tensors: Mapping[str, Tensor], encoder: str, file: Path) -> Sizes:
+    """What the shapes tell."""
+    return Sizes(
         state_shape=(size(tensors, "embed_state.weight", 1, file),),
         act_dim=size(tensors, "embed_action.weight", 1, file),
         hidden_size=size(tensors, "embed_state.weight", 0, file),

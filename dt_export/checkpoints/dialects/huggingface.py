@@ -43,7 +43,7 @@ def detect(path: Path) -> bool:
         return any((path / name).is_file() for name in WEIGHTS)  # then load says what is wrong
 
 
-def load(path: Path, overrides: Overrides) -> Found:
+def load(path: Path, overrides: Overrides) -> Found[DecisionTransformer]:
     """Read a directory.
 
     Raises:
@@ -62,7 +62,7 @@ def load(path: Path, overrides: Overrides) -> Found:
     return Found(model, symmetric_bounds(config), file, notes=tuple(notes))
 
 
-def load_backbone(path: Path, overrides: Overrides) -> Found:
+def load_backbone(path: Path, overrides: Overrides) -> Found[Backbone]:
     """Read the transformer alone, from its own checkpoint or out of a whole Decision Transformer.
 
     Raises: as ``load`` does.

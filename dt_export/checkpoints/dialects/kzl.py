@@ -31,7 +31,7 @@ def detect(contents: Contents) -> bool:
     return all(name in contents.tensors for name in SIGNATURE)
 
 
-def load(contents: Contents, overrides: Overrides) -> Found:
+def load(contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]:
     """Read a state dict; heads, activation and the head's tanh come from flags or are assumed."""
     tensors, file = contents.tensors, contents.file
     settings = Settings(overrides, file.name)

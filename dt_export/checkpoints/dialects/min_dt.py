@@ -25,7 +25,7 @@ def detect(contents: Contents) -> bool:
     return all(name in contents.tensors for name in SIGNATURE)
 
 
-def load(contents: Contents, overrides: Overrides) -> Found:
+def load(contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]:
     """Read a state dict; heads and the head's tanh come from flags or are assumed."""
     tensors, file = contents.tensors, contents.file
     settings = Settings(overrides, file.name)
@@ -50,7 +50,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     return Found(model, facts, file, notes=tuple(settings.notes))
 
 
-def _names(n_layer: int) -> dict[str, Names]:
+def _names(n_layer: int) -> Names:
     found = linear("tokens.embed_return", "embed_rtg") | linear("tokens.embed_ln", "embed_ln")
     found |= linear("tokens.embed_state", "embed_state")
     found |= linear("tokens.embed_action", "embed_action")

@@ -5,8 +5,10 @@ its deterministic action is tanh(mu). Source of the facts: main.py and
 decision_transformer/models/decision_transformer.py.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from dt_export.checkpoints import weights
 from dt_export.checkpoints.checkpoint import Found, symmetric_bounds
@@ -32,7 +34,7 @@ def detect(contents: Contents) -> bool:
     return gpt2_blocks and (SIGNATURE[1] in contents.tensors or _args(contents) is not None)
 
 
-def load(contents: Contents, overrides: Overrides) -> Found:
+def load(contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]:
     """Read model.pt; its ``args`` tell heads, activation, the evaluation's K and the environment.
 
     Raises:
@@ -74,7 +76,7 @@ def load(contents: Contents, overrides: Overrides) -> Found:
     return Found(model, _facts(known, config), file, notes=tuple(settings.notes))
 
 
-def _args(contents: Contents) -> dict | None:
+def _args(contents: Contents) -> Mapping[str, Any] | None:
     """The training program's arguments; the key is one that only this program has."""
     args = contents.document.get("args") if isinstance(contents.document, dict) else None
     ours = isinstance(args, dict) and "eval_context_length" in args

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Never
+from typing import Any, Never, TypeVar, overload
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +17,8 @@ LARGEST_SIZE = 2**31 - 1  # of anything that counts rows, columns or steps
 MOST_NUMBERS = 2**20  # in a list of statistics; four frames of 84 x 84 are 28,224
 DEEPEST = 4  # nesting of such a list
 LONGEST_NAME = 200  # characters of an environment, an activation, a kind of something
-REQUIRED = object()
+REQUIRED: Any = object()  # stands for "no default", whatever the type of the value
+Default = TypeVar("Default")
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Document:
         CheckpointError: from every method, for a value that is missing or cannot be.
     """
 
-    values: Mapping[str, Any]
+    values: Mapping[Any, Any]  # by text; by index for what stands in a list
     where: str
 
     @classmethod
@@ -42,8 +43,14 @@ class Document:
     def has(self, key: str) -> bool:
         return self.values.get(key) is not None
 
+    @overload
+    def integer(self, key: str | int, *, low: int = 1, high: int = LARGEST_SIZE) -> int: ...
+    @overload
     def integer(
-        self, key: str, default: Any = REQUIRED, *, low: int = 1, high: int = LARGEST_SIZE
+        self, key: str | int, default: Default, *, low: int = 1, high: int = LARGEST_SIZE
+    ) -> int | Default: ...
+    def integer(
+        self, key: str | int, default: Any = REQUIRED, *, low: int = 1, high: int = LARGEST_SIZE
     ) -> Any:
         value = self._value(key, default)
         if value is default:
@@ -52,6 +59,12 @@ class Document:
             self._refuse(key, value, f"an integer from {low} to {high}")
         return value
 
+    @overload
+    def number(self, key: str, *, above: float = -math.inf, zero: bool = True) -> float: ...
+    @overload
+    def number(
+        self, key: str, default: Default, *, above: float = -math.inf, zero: bool = True
+    ) -> float | Default: ...
     def number(
         self, key: str, default: Any = REQUIRED, *, above: float = -math.inf, zero: bool = True
     ) -> Any:
@@ -68,6 +81,10 @@ class Document:
             self._refuse(key, value, what)
         return float(value)
 
+    @overload
+    def text(self, key: str) -> str: ...
+    @overload
+    def text(self, key: str, default: Default) -> str | Default: ...
     def text(self, key: str, default: Any = REQUIRED) -> Any:
         """A name: printable, and of a length that names have."""
         value = self._value(key, default)
@@ -79,6 +96,10 @@ class Document:
             self._refuse(key, value, f"printable text of at most {LONGEST_NAME} characters")
         return value
 
+    @overload
+    def flag(self, key: str) -> bool: ...
+    @overload
+    def flag(self, key: str, default: Default) -> bool | Default: ...
     def flag(self, key: str, default: Any = REQUIRED) -> Any:
         value = self._value(key, default)
         if value is not default and not isinstance(value, bool):
@@ -89,16 +110,18 @@ class Document:
         value = self._value(key, default)
         return Document.of(value, f"{self.where}: {key}")
 
+    @overload
+    def numbers(self, key: str) -> tuple[float, ...]: ...
+    @overload
+    def numbers(self, key: str, default: Default) -> tuple[float, ...] | Default: ...
     def numbers(self, key: str, default: Any = REQUIRED) -> Any:
         """One number or a nest of them as a flat tuple."""
         value = self._value(key, default)
         return default if value is default else numbers(value, self.where, key)
 
-    def integers(self, key: str, default: Any = REQUIRED, *, low: int = 1) -> Any:
-        """A list of integers as a tuple."""
-        value = self._value(key, default)
-        if value is default:
-            return default
+    def integers(self, key: str, *, low: int = 1) -> tuple[int, ...]:
+        """A list of integers as a tuple; required."""
+        value = self._value(key, REQUIRED)
         if not isinstance(value, list | tuple) or len(value) > MOST_NUMBERS:
             self._refuse(key, value, "a list of integers")
         items = Document(dict(enumerate(value)), f"{self.where}: {key}")

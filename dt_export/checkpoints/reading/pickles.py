@@ -23,7 +23,7 @@ import pickletools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any, cast
 
 from dt_export.checkpoints.reading.bounded import Bounded
 
@@ -84,7 +84,8 @@ class _Machine:
         self.made = 0  # roughly in bytes
 
     def run(self, stream: Bounded) -> Any:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        readable = cast(IO[bytes], stream)  # no more than read, readline and tell are called
+        for count, (opcode, argument, _) in enumerate(pickletools.genops(readable)):
             if count > MOST_OPCODES:
                 raise ValueError(f"its pickle has more than {MOST_OPCODES} opcodes")
             if opcode.name == "STOP":
@@ -290,7 +291,7 @@ TEXT = ("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHOR
 BYTES = ("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8")
 LITERALS = frozenset((*INTEGERS, *FLOATS, *TEXT, "BINUNICODE8", *BYTES))
 
-HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
+HANDLERS: dict[str, Callable[[_Machine, Any], object]] = {
     "PROTO": lambda machine, argument: None,
     "FRAME": lambda machine, argument: None,
     "NONE": lambda machine, argument: machine.push(None),
@@ -309,7 +310,7 @@ HANDLERS: dict[str, Callable[[_Machine, Any], None]] = {
     "TUPLE3": lambda machine, argument: machine.tuple_of(3),
     "MARK": _Machine.mark,
     "POP": _Machine.discard,
-    "POP_MARK": lambda machine, argument: machine.pop_mark() and None,
+    "POP_MARK": lambda machine, argument: machine.pop_mark(),
     "DUP": _Machine.duplicate,
     "APPEND": _Machine.append,
     "APPENDS": _Machine.extend,

@@ -62,7 +62,8 @@ def scalar(kind: Any, raw: Any) -> bool | int | float:
     """numpy._core.multiarray.scalar: a number."""
     if not isinstance(kind, np.dtype) or not isinstance(raw, bytes) or len(raw) != kind.itemsize:
         raise ValueError("it holds a NumPy scalar that is no plain number")
-    return np.frombuffer(raw, kind)[0].item()
+    number: bool | int | float = np.frombuffer(raw, kind)[0].item()
+    return number
 
 
 def encode(text: Any, encoding: Any) -> bytes:

@@ -156,7 +156,8 @@ def _tools() -> ModuleType:
         ) from None
     logging.root.handlers[:] = handlers
     logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
-    return onnxruntime
+    module: ModuleType = onnxruntime
+    return module
 
 
 def counted(path: Path) -> Counter[str]:

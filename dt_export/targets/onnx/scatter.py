@@ -5,7 +5,7 @@ together again at every run. So while a graph is traced for ONNX, its ``CacheWri
 replaced by ones that call an operator of ours, which has a translation of its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,7 +38,9 @@ def _translated(cache: Any, indices: Any, new: Any) -> Any:
     return opset18.ScatterND(cache, indices, new)
 
 
-TRANSLATION = {torch.ops.dt_export.write.default: _translated}
+TRANSLATION: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.dt_export.write.default: _translated
+}
 
 
 @contextmanager

@@ -44,6 +44,7 @@ def trace(module: nn.Module, contract: Contract, options: OnnxOptions) -> onnx.M
             dynamic_shapes=_dynamic_shapes(module, contract),
             custom_translation_table=scatter.TRANSLATION,
         )
+    assert program is not None, "only the exporter without dynamo gives None"
     passes: list[ir.passes.InPlacePass] = [TagLayers(layer_weights(module))]
     if contract.precision == "int8":
         passes.append(QuantiseLayers())

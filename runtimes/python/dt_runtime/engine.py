@@ -9,6 +9,7 @@ import numpy as np
 
 from dt_runtime.agreement import check_arrays, compare
 from dt_runtime.contract import METADATA_KEY, Contract, ContractError
+from dt_runtime.errors import ArgumentError
 from dt_runtime.protocols import Arrays, Engine, Run
 
 __all__ = [
@@ -65,11 +66,11 @@ class OnnxEngine:
             raise FileNotFoundError(f"{self.path}: no such file")
         most = max(64, 4 * (os.cpu_count() or 1))
         if not isinstance(threads, int) or not 0 <= threads <= most:
-            raise ValueError(
+            raise ArgumentError(
                 f"threads is {threads!r}, expected 0 (ONNX Runtime's choice) to {most}"
             )
         if cuda_graph and provider not in ("cuda", "tensorrt"):
-            raise ValueError(
+            raise ArgumentError(
                 f"cuda_graph records CUDA's work, and provider is {provider!r}: pass "
                 "provider='cuda' or 'tensorrt'"
             )
@@ -197,7 +198,7 @@ def _onnxruntime() -> Any:
 
 def _session(path: Path, provider: str, threads: int, cuda_graph: bool) -> Any:
     if provider not in (*PROVIDERS, "auto"):
-        raise ValueError(f"provider is {provider!r}, expected {', '.join(PROVIDERS)} or auto")
+        raise ArgumentError(f"provider is {provider!r}, expected {', '.join(PROVIDERS)} or auto")
     if provider == "cpu":
         return _open(path, [PROVIDERS["cpu"]], threads)
     wanted = PROVIDERS["cuda" if provider == "auto" else provider]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dt_runtime.checks import DEFAULT_SLOTS
 from dt_runtime.contract import Contract
+from dt_runtime.errors import ArgumentError
 from dt_runtime.protocols import Memory
 from dt_runtime.slots import Slots, fixed_slots
 from dt_runtime.window import Window
@@ -32,7 +33,7 @@ def _window(contract: Contract, rows: int, slots: int | str | None, one_shape: b
         ValueError: ``slots`` is given, or there are more rows than memory should hold.
     """
     if slots is not None:
-        raise ValueError(
+        raise ArgumentError(
             f"slots is {slots!r}, but the artifact's graph is {contract.graph!r}: only a step "
             "graph has caches (`dt-export onnx --graph step`)"
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dt_runtime.checks import MAX_FLOAT32
+from dt_runtime.errors import ArgumentError
 
 
 class NotFiniteError(ValueError):
@@ -108,11 +109,13 @@ def targets(value: Any, rows: int, limit: float) -> np.ndarray:
     """
     array = numbers("target_return", value)
     if array.shape not in ((), (rows,)):
-        raise ValueError(f"target_return has shape {array.shape}, expected a number or ({rows},)")
+        raise ArgumentError(
+            f"target_return has shape {array.shape}, expected a number or ({rows},)"
+        )
     with np.errstate(over="ignore"):
         array = array.astype(np.float64)
     for target in array[~(np.abs(array) <= limit)].flat:
-        raise ValueError(
+        raise ArgumentError(
             f"target_return is {target}, expected finite numbers of at most {limit:.4g} "
             "(float32, after the return scale too)"
         )
@@ -130,17 +133,17 @@ def rows_of(rows: Any, batch: int) -> np.ndarray:
     index = numbers("rows", rows)
     if index.dtype == bool:
         if index.shape != (batch,):
-            raise ValueError(f"rows has shape {index.shape}, expected ({batch},)")
+            raise ArgumentError(f"rows has shape {index.shape}, expected ({batch},)")
         return np.flatnonzero(index)
     if index.size == 0:
         return np.arange(0)
     if index.dtype.kind == "f" or index.ndim > 1:
-        raise ValueError(f"rows is {shown(rows)}, expected indices or a boolean mask")
+        raise ArgumentError(f"rows is {shown(rows)}, expected indices or a boolean mask")
     index = index.reshape(-1)
     if ((index < 0) | (index >= batch)).any():
-        raise ValueError(f"rows is {shown(index.tolist())}, expected 0 to {batch - 1}")
+        raise ArgumentError(f"rows is {shown(index.tolist())}, expected 0 to {batch - 1}")
     if len(np.unique(index)) != len(index):
-        raise ValueError(f"rows is {shown(index.tolist())}, expected each row once")
+        raise ArgumentError(f"rows is {shown(index.tolist())}, expected each row once")
     return index.astype(np.int64)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dt_runtime.contract import Contract
+from dt_runtime.errors import ArgumentError
 
 # A policy keeps a single row in plain numbers, and many rows in arrays [B]: which of the two it is
 # follows from the batch size, and no type checker knows that.
@@ -26,7 +27,7 @@ def arrays(contract: Contract, rows: int, sizes: Mapping[str, int]) -> dict[str,
     needed = sum(math.prod(shapes[s.name]) * np.dtype(s.dtype).itemsize for s in contract.inputs)
     if needed > MAX_BYTES:
         slots = f" with {sizes['slots']} slots" if "slots" in sizes else ""
-        raise ValueError(
+        raise ArgumentError(
             f"batch_size is {rows}{slots}, which takes {needed / 2**30:.1f} GiB for the graph's "
             f"inputs, expected at most {MAX_BYTES / 2**30:.0f} GiB: run fewer rows in one policy"
         )

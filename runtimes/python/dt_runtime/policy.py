@@ -12,6 +12,7 @@ from dt_runtime import inputs
 from dt_runtime.checks import MAX_FLOAT32
 from dt_runtime.contract import Contract
 from dt_runtime.engine import OnnxEngine
+from dt_runtime.errors import ArgumentError
 from dt_runtime.graphs import GRAPHS
 from dt_runtime.inputs import NotFiniteError
 from dt_runtime.inputs import shown as _shown
@@ -116,21 +117,21 @@ class Policy:
     ):
         whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
         if not whole or not 1 <= batch_size <= MAX_ROWS:
-            raise ValueError(
+            raise ArgumentError(
                 f"batch_size is {_shown(batch_size)}, expected a whole number from 1 to {MAX_ROWS}"
             )
         if not isinstance(on_fault, str) or on_fault not in ON_FAULT:
-            raise ValueError(
+            raise ArgumentError(
                 f"on_fault is {_shown(on_fault)}, expected one of {', '.join(ON_FAULT)}"
             )
         if temperature is not None and not _is_temperature(temperature):
-            raise ValueError(
+            raise ArgumentError(
                 f"temperature is {_shown(temperature)}, expected a number above 0, or None"
             )
         try:
             self._rng = np.random.default_rng(seed)
         except (TypeError, ValueError):
-            raise ValueError(
+            raise ArgumentError(
                 f"seed is {_shown(seed)}, expected a whole number from 0, or None"
             ) from None
         self._engine: Engine
@@ -144,21 +145,23 @@ class Policy:
             )
         contract, traits = self._engine.contract, Traits.of(self._engine)
         if contract.graph not in GRAPHS:
-            raise ValueError(
+            raise ArgumentError(
                 f"the artifact's graph is {contract.graph!r}, expected one of {', '.join(GRAPHS)}"
             )
         graph = self._graph = GRAPHS[contract.graph]
         self._output = graph.output(contract)
         if self._output not in {spec.name for spec in contract.outputs}:
-            raise ValueError(
+            raise ArgumentError(
                 f"the artifact has no output {self._output!r}: export it again with "
                 f"`--outputs {self._output}`"
             )
         if temperature is not None and contract.action.kind != "discrete":
-            raise ValueError("temperature is for discrete policies, and this policy is continuous")
+            raise ArgumentError(
+                "temperature is for discrete policies, and this policy is continuous"
+            )
         made_for = contract.batch_size
         if made_for not in (None, batch_size):
-            raise ValueError(
+            raise ArgumentError(
                 f"batch_size is {batch_size}, and the file was made for {made_for} (--static-batch)"
             )
         self.contract: Contract = contract
@@ -267,7 +270,7 @@ class Policy:
                 target_return = 0.0
             if target_return is None:
                 if not self.contract.target_returns:
-                    raise ValueError(
+                    raise ArgumentError(
                         "target_return is missing and the contract has none: "
                         "call reset(target_return=...) with a raw return"
                     )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from dt_runtime.episode import Episode
+from dt_runtime.errors import ArgumentError
 from dt_runtime.policy import Policy
 from dt_runtime.spaces import check_spaces, is_vector
 from dt_runtime.vector_rollout import vector_rollout
@@ -55,7 +56,7 @@ def rollout(
     if is_vector(env):
         return vector_rollout(policy, env, episodes, target_return, seed, max_steps, on_step)
     if policy.batch_size != 1:
-        raise ValueError(
+        raise ArgumentError(
             f"batch_size is {policy.batch_size}, and this is a single environment: make the policy "
             "with batch_size=1, or pass a vector environment (gymnasium.make_vec)"
         )

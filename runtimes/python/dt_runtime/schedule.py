@@ -11,6 +11,8 @@ Everything here is integers: docs/step-protocol.md states the same rules for oth
 from dataclasses import dataclass
 from numbers import Integral
 
+from dt_runtime.errors import ArgumentError
+
 RING = "ring"
 
 
@@ -48,7 +50,9 @@ class Schedule:
             return cls(context_length, 1, ring=True)
         whole = isinstance(slots, Integral) and not isinstance(slots, bool)
         if not whole or not 1 <= int(slots) <= context_length:
-            raise ValueError(f"slots is {slots!r}, expected 1 to {context_length} (K), or {RING!r}")
+            raise ArgumentError(
+                f"slots is {slots!r}, expected 1 to {context_length} (K), or {RING!r}"
+            )
         return cls(context_length, int(slots))
 
     def phase(self, slot: int) -> int:

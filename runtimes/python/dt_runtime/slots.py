@@ -11,6 +11,7 @@ from dt_runtime import layout
 from dt_runtime.checks import DEFAULT_SLOTS as DEFAULT
 from dt_runtime.checks import PAST, PRESENT, present
 from dt_runtime.contract import Contract
+from dt_runtime.errors import ArgumentError
 from dt_runtime.layout import PerRow
 from dt_runtime.schedule import RING, Schedule
 
@@ -51,7 +52,7 @@ class Slots:
         self._ring, count = schedule.ring, schedule.slots
         fixed = fixed_slots(contract)
         if fixed not in (None, count):
-            raise ValueError(f"slots is {slots!r}, and the file was made for {fixed} slots")
+            raise ArgumentError(f"slots is {slots!r}, and the file was made for {fixed} slots")
         self.rows, self.slots, self.context_length = rows, count, context
         sizes = {"batch": rows, "slots": count}
         self.arrays: dict[str, np.ndarray] = layout.arrays(contract, rows, sizes)

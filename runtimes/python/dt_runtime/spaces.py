@@ -3,6 +3,7 @@
 from typing import Any
 
 from dt_runtime.contract import Contract
+from dt_runtime.errors import ArgumentError
 from dt_runtime.policy import Policy
 
 # Gymnasium's own kinds of spaces, told by name: dt-runtime works without Gymnasium.
@@ -43,7 +44,7 @@ def _check_action(contract: Contract, space: Any) -> None:
     due = "Discrete" if action.kind == "discrete" else "Box"
     if kind != due:
         expected = f"Discrete({action.size})" if due == "Discrete" else f"a Box of ({action.size},)"
-        raise ValueError(
+        raise ArgumentError(
             f"the environment's action is {_shown(space)}, and the artifact gives {expected}"
             + _made_for(contract)
         )
@@ -51,12 +52,12 @@ def _check_action(contract: Contract, space: Any) -> None:
         _check_shape(contract, "action", space, (action.size,))
         return
     if space.n != action.size:
-        raise ValueError(
+        raise ArgumentError(
             f"the environment has {space.n} actions, and the artifact {action.size}"
             + _made_for(contract)
         )
     if getattr(space, "start", 0) != 0:
-        raise ValueError(
+        raise ArgumentError(
             f"the environment counts its actions from {space.start}, and the artifact from 0: "
             "wrap the environment in gymnasium.wrappers.TransformAction to add the start"
         )
@@ -66,7 +67,7 @@ def _check_observation(contract: Contract, space: Any, vector: bool) -> None:
     kind, shape = _kind(space), contract.state.shape
     if kind != "Box":
         wrapper = f"gymnasium.wrappers.{'vector.' if vector else ''}FlattenObservation"
-        raise ValueError(
+        raise ArgumentError(
             f"the environment's observation is {_shown(space)}, and the artifact expects a Box of "
             f"{tuple(shape)}"
             + (f": wrap the environment in {wrapper}" if kind in FLATTENABLE else "")
@@ -75,7 +76,7 @@ def _check_observation(contract: Contract, space: Any, vector: bool) -> None:
     dtype = next((spec.dtype for spec in contract.inputs if spec.name == "states"), None)
     seen = getattr(space, "dtype", None)
     if dtype == "uint8" and seen is not None and seen.kind not in "iu":
-        raise ValueError(
+        raise ArgumentError(
             f"the environment's observation is {seen}, and the artifact expects frames of uint8, "
             "0 to 255"
         )
@@ -83,7 +84,7 @@ def _check_observation(contract: Contract, space: Any, vector: bool) -> None:
 
 def _check_shape(contract: Contract, name: str, space: Any, expected: tuple[int, ...]) -> None:
     if space.shape is not None and tuple(space.shape) != tuple(expected):
-        raise ValueError(
+        raise ArgumentError(
             f"the environment's {name} has shape {tuple(space.shape)}, and the artifact expects "
             f"{tuple(expected)}" + _made_for(contract)
         )

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from dt_runtime.episode import Episode
+from dt_runtime.errors import ArgumentError
 from dt_runtime.policy import Policy
 
 NEXT_STEP, SAME_STEP, DISABLED = "NextStep", "SameStep", "Disabled"
@@ -47,12 +48,12 @@ def vector_rollout(
     """Play episodes in all rows of a vector environment; see ``rollout``."""
     mode, count = autoreset_mode(env), int(env.num_envs)
     if policy.batch_size != count:
-        raise ValueError(
+        raise ArgumentError(
             f"the vector environment has num_envs = {count}, and the policy's batch_size is "
             f"{policy.batch_size}: make the policy with batch_size={count}"
         )
     if max_steps is not None and mode != DISABLED and episodes > count:
-        raise ValueError(
+        raise ArgumentError(
             f"max_steps = {max_steps} cannot end an episode of an environment that resets itself "
             f"({mode}): give the environment a time limit (gymnasium.make_vec(..., "
             "max_episode_steps=...)), or make it with autoreset_mode DISABLED"
@@ -118,7 +119,7 @@ def autoreset_mode(env: Any) -> str:
     mode = metadata.get("autoreset_mode")
     mode = getattr(mode, "value", mode)  # of Gymnasium's enumeration
     if mode not in MODES:
-        raise ValueError(
+        raise ArgumentError(
             f"the vector environment's metadata have autoreset_mode = {mode!r}, expected one of "
             f"{', '.join(MODES)}: set env.metadata['autoreset_mode'] to what it does when an "
             "episode ends (Gymnasium 1.0 does NextStep)"

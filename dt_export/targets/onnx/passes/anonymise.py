@@ -13,7 +13,8 @@ class Anonymise(ir.passes.InPlacePass):
         model.metadata_props.clear()
         model.doc_string = None
         model.graph.name = "decision_transformer"
-        for graph in (model.graph, *model.functions.values()):
+        graphs: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+        for graph in graphs:
             graph.metadata_props.clear()
             graph.doc_string = None
             for node in ir.traversal.RecursiveGraphIterator(graph):

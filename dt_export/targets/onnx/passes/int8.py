@@ -34,7 +34,7 @@ class QuantiseLayers(ir.passes.InPlacePass):
                 by_input[source].append(node)
         for source, gemms in by_input.items():
             if len(gemms) == 1:
-                _replace(gemms[0], "DynamicQuantizeMatMul", [source], [])
+                _replace(model.graph, gemms[0], "DynamicQuantizeMatMul", [source], [])
                 continue
             shared = ir.Node("", "DynamicQuantizeLinear", [source], num_outputs=3)
             for value, part in zip(shared.outputs, ("u8", "scale", "zero"), strict=True):
@@ -42,7 +42,7 @@ class QuantiseLayers(ir.passes.InPlacePass):
             gemms[0].prepend(shared)
             numbers, scale, zero = shared.outputs
             for gemm in gemms:
-                _replace(gemm, "MatMulIntegerToFloat", [numbers], [scale], [zero])
+                _replace(model.graph, gemm, "MatMulIntegerToFloat", [numbers], [scale], [zero])
         model.graph.opset_imports[DOMAIN] = 1
         for name in [n for n, value in model.graph.initializers.items() if not value.uses()]:
             del model.graph.initializers[name]
@@ -50,6 +50,7 @@ class QuantiseLayers(ir.passes.InPlacePass):
 
 
 def _replace(
+    graph: ir.Graph,
     gemm: ir.Node,
     operator: str,
     source: list[ir.Value],
@@ -57,7 +58,8 @@ def _replace(
     zeros: list[ir.Value] | None = None,
 ) -> None:
     """Both operators take: input, weight, [scale of the input,] scale, [zero,] no zero, bias."""
-    graph, weight = gemm.graph, gemm.inputs[1]
+    weight = gemm.inputs[1]
+    assert weight is not None and weight.const_value is not None, "tagged values are initialisers"
     bias = gemm.inputs[2] if len(gemm.inputs) > 2 else None
     columns = weight.const_value.numpy()
     if gemm.attributes.get_int("transB", 0):
@@ -65,14 +67,15 @@ def _replace(
     numbers, scale = quantise_weight(columns)
     made = []
     for part, array in (("int8", numbers), ("int8_scale", scale)):
-        value = ir.Value(name=f"{weight.name}.{part}", const_value=ir.tensor(array))
-        value.shape, value.dtype = ir.Shape(array.shape), value.const_value.dtype
+        tensor = ir.tensor(array)
+        value = ir.Value(name=f"{weight.name}.{part}", const_value=tensor)
+        value.shape, value.dtype = ir.Shape(array.shape), tensor.dtype
         graph.register_initializer(value)
         made.append(value)
     inputs = [*source, made[0], *scales, made[1], *(zeros or []), None, bias]
     node = ir.Node(DOMAIN, operator, inputs, num_outputs=1)
     old, new = gemm.outputs[0], node.outputs[0]
-    new.name, new.shape, new.dtype = old.name, old.shape, old.dtype
+    new.name, new.shape, new.type = old.name, old.shape, old.type
     gemm.append(node)
     ir.convenience.replace_all_uses_with(old, new)
     graph.remove(gemm, safe=True)
