@@ -45,11 +45,7 @@ def locate(model: str, revision: str | None = None) -> Located:
             raise UsageError(f"--revision {revision}: {model} is a local path, drop the flag")
         name = local.resolve().name if local.is_dir() else local.resolve().stem
         shown = "".join(character if character.isprintable() else "?" for character in name)
-<<<<<<< HEAD
         return Located(local, name, shown)  # a contract holds printable text only
-=======
-        return Located(local, name, shown)  # contracts hold printable text alone
->>>>>>> types
     if HUB_ID.fullmatch(model) and not model.startswith("."):
         path, commit = download(model, revision)
         return Located(path, model.split("/")[1], model, commit)

@@ -252,13 +252,8 @@ def _act(
         last = contract.first_timestep + len(row.states) - 1
         windows.append((last - length + 1, last))
         observations.append(tuple(row.states[-1].ravel().tolist()))
-<<<<<<< HEAD
         if index is not None:
             frames.append(index)
-=======
-        if frame is not None:
-            frames.append(frame)
->>>>>>> types
         outputs.append(output)
         row.actions.append(np.asarray(output.argmax()) if eager.head == "logits" else output)
     expected = Expected(
@@ -286,19 +281,9 @@ def _apply(
         return None
     applied: list[np.ndarray] = []
     for row in rows:
-<<<<<<< HEAD
         done = row.actions[-1] if row.actions else _no_action(contract)
         if another:
             done = _another(contract, done, rng)
-=======
-        size = contract.action.size
-        if contract.action.kind == "discrete":
-            last = row.actions[-1] if row.actions else np.zeros((), np.int64)
-            done = np.asarray(rng.integers(size)) if another else last
-        else:
-            last = row.actions[-1] if row.actions else np.zeros(size, np.float32)
-            done = (last * rng.uniform(0.5, 1.0, size)).astype(np.float32) if another else last
->>>>>>> types
         applied.append(done)
         if row.actions:  # a row at its first step has no last action
             row.actions[-1] = done
