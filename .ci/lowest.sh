@@ -4,7 +4,7 @@ source "$(dirname "$0")/common.sh"
 enter lowest
 python .ci/lowest.py >"$WORK/lowest.txt"
 cat "$WORK/lowest.txt"
-pip install -r "$WORK/lowest.txt" -e 'runtimes/python[cpu]' -e . pytest pytest-xdist hypothesis
+pip install -r "$WORK/lowest.txt" -e 'runtimes/python[cpu]' -e . pytest pytest-xdist hypothesis jsonschema
 pip check
 (cd "$WORK" && dt-export onnx --model hopper --output lowest.onnx)
 (cd "$WORK" && dt-export onnx --model hopper --graph step --output lowest_step.onnx)
