@@ -38,6 +38,6 @@ def takes_observations(graph: str) -> bool:
     return GRAPHS[graph].takes_observations
 
 
-def in_onnx_runtime(path: Path) -> bool:
+def runs_in_runtime(path: Path) -> bool:
     """Whether ``dt_runtime`` runs the file; TorchScript is run by PyTorch."""
-    return path.suffix in BY_SUFFIX and BY_SUFFIX[path.suffix].runs_in_runtime
+    return path.suffix in BY_SUFFIX and BY_SUFFIX[path.suffix].engine is not None
