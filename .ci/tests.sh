@@ -1,6 +1,8 @@
 # The README's last command with branch coverage, and the commands that take a while.
 source "$(dirname "$0")/common.sh"
 enter main
+# Other programs that read our files: their tests are skipped without them.
+pip install -c constraints.txt -e 'runtimes/python[cpu]' -e '.[interop]'
 export PYTEST_ADDOPTS="--cov --cov-branch --cov-report=term:skip-covered"
 readme "pip install -c constraints.txt -e 'runtimes/python[cpu]' -e '.[test]' && pytest"
 unset PYTEST_ADDOPTS

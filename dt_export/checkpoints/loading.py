@@ -2,7 +2,7 @@
 
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from dt_runtime.contract import Source
 
@@ -36,7 +36,8 @@ class SingleFile(Dialect, Protocol):
     def load(self, contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]: ...
 
 
-SINGLE_FILE: dict[str, SingleFile] = {
+DIALECTS: dict[str, Dialect] = {
+    "huggingface": huggingface,
     "online-dt": online_dt,  # before kzl, whose tensors it has too
     "kzl": kzl,
     "corl": corl,
@@ -44,7 +45,10 @@ SINGLE_FILE: dict[str, SingleFile] = {
     "d3rlpy": d3rlpy,
     "atari": atari,
 }
-DIALECTS: dict[str, Dialect] = {"huggingface": huggingface, **SINGLE_FILE}
+
+
+def _is_single_file(dialect: Dialect) -> TypeGuard[SingleFile]:
+    return dialect is not huggingface
 
 
 def load(
@@ -118,8 +122,10 @@ def _find(path: Path, overrides: Overrides) -> tuple[str, Found[DecisionTransfor
     if huggingface.detect(path):
         return "huggingface", huggingface.load(path, overrides)
     contents = read(path)
-    for name, dialect in SINGLE_FILE.items():
-        if contents is not None and dialect.detect(contents):
+    for name, dialect in DIALECTS.items():
+        if contents is None or not _is_single_file(dialect):
+            continue
+        if dialect.detect(contents):
             found = dialect.load(contents, overrides)
             return name, replace(found, notes=contents.notes + found.notes)
     raise CheckpointError(_nobody(path, contents))

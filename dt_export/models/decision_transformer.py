@@ -175,8 +175,8 @@ class WindowPositions(nn.Module):
 
     def forward(self, timesteps: Tensor, real: Tensor) -> Tensor:  # [B, T], [B, L] -> [B, L, H]
         index = (real.to(torch.int64).cumsum(1) - 1).clamp(min=0)
-        window: Tensor = self.steps(timesteps[:, -1:])  # [B, 1, H]
-        return F.embedding(index, self.tokens) + window
+        places: Tensor = F.embedding(index, self.tokens) + self.steps(timesteps[:, -1:])
+        return places
 
 
 class PositionsFromEnd(nn.Module):
@@ -194,8 +194,8 @@ class PositionsFromEnd(nn.Module):
     def forward(self, timesteps: Tensor) -> Tensor:  # [B, T] -> [B, T, H]
         length, context = timesteps.shape[1], self.from_end.shape[0]
         index = torch.arange(length, device=timesteps.device) + (context - length)
-        window: Tensor = self.steps(timesteps[:, -1:])  # [B, 1, H]
-        return F.embedding(index, self.from_end) + window
+        places: Tensor = F.embedding(index, self.from_end) + self.steps(timesteps[:, -1:])
+        return places
 
 
 class TokenEmbedding(nn.Module):

@@ -42,7 +42,7 @@ class _Plain(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # in types-PyYAML
             raise yaml.composer.ComposerError(
                 None, None, f"*{event.anchor} is an alias: write the value in its place"
             )
