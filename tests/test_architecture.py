@@ -68,7 +68,7 @@ def test_how_to_add_a_graph():
     assert (spec.name, tuple(found.shape)) == ("last_hidden_state", spec.sized(kind.example))
 
 
-@pytest.mark.parametrize("graph", ("policy", "step", "sequence", "backbone"))
+@pytest.mark.parametrize("graph", ("policy", "step --static-batch 1", "sequence", "backbone"))
 def test_how_to_add_a_target(graph, checkpoint_path, tmp_path, monkeypatch, capsys):
     """Exported, validated, replaced, opened by its suffix, inspected and run."""
     new = written("How to add a target")
@@ -77,8 +77,7 @@ def test_how_to_add_a_target(graph, checkpoint_path, tmp_path, monkeypatch, caps
     monkeypatch.setitem(BY_SUFFIX, new.SUFFIX, new.TARGET)
     monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
     app.command()(new.program)
-    flags = "--context-length 6 --return-scale 100 --target-return 250"
-    model = f"--model {checkpoint_path} {flags}"
+    model = f"--model {checkpoint_path} --context-length 6 --return-scale 100"
     for _ in range(2):  # the second time it replaces its own file
         out = called(f"program {model} --graph {graph} -o p.pt2", capsys)
         assert "equal to eager PyTorch" in out and "dt-export run" not in out
