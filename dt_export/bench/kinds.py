@@ -5,12 +5,13 @@ from pathlib import Path
 from dt_runtime.contract import TensorSpec
 from torch import nn
 
+from dt_export import exporting
 from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.graphs import GRAPHS
 from dt_export.models.decision_transformer import ModelConfig
 from dt_export.targets import BY_SUFFIX
 
-WHOLE, LAST_ACTION = GRAPHS["sequence"], GRAPHS["policy"]
+WHOLE, LAST_ACTION, STEP = GRAPHS["sequence"], GRAPHS["policy"], GRAPHS["step"]
 
 
 def model_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
@@ -31,6 +32,18 @@ def policy_module(checkpoint: Checkpoint) -> nn.Module:
 def has_slots(graph: str) -> bool:
     """Whether a graph keeps caches, whose size fixes its K, and is run with a number of slots."""
     return GRAPHS[graph].stepwise
+
+
+def check_memory(checkpoint: Checkpoint, batch: int, length: int, stepwise: bool) -> None:
+    """Refuse a batch that this machine's memory cannot hold.
+
+    Args:
+        stepwise: whether every candidate keeps caches; the others hold whole windows.
+
+    Raises:
+        UsageError: it names ``--batch``.
+    """
+    exporting.check_memory(checkpoint, STEP if stepwise else LAST_ACTION, batch, length, "--batch")
 
 
 def takes_observations(graph: str) -> bool:
