@@ -15,8 +15,6 @@ it, for it is made on a workstation and runs on a robot:
 import functools
 import logging
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,45 +23,19 @@ from dt_runtime.contract import METADATA_KEY, ContractError
 from dt_runtime.engine import OnnxEngine
 
 from dt_export.errors import CheckError, UsageError
-from dt_export.files.ours import LISTING, is_artifact, is_listing
-from dt_export.files.writing import Output, together
+from dt_export.files.ours import LISTING
 from dt_export.process.interrupts import temporary_folder
 
 SUFFIX = ".ort"
 LIST_SUFFIX = ".required_operators_and_types.config"  # as ONNX Runtime's own converter names it
 
 
-def convert(model: Path, path: Path, *, force: bool = False, inputs: Iterable[Path] = ()) -> Path:
-    """Convert an exported ONNX file to ORT format at ``path``, and list its operators beside it.
-
-    Both files get their names when all went well, else neither does. ONNX Runtime writes one table
-    in no fixed order, so that the bytes may differ from run to run while the graph does not.
-
-    Args:
-        force: replace files that dt-export did not write.
-        inputs: files beside the model that are not to be replaced.
-
-    Returns:
-        The path of the list, which ``build.py --include_ops_by_config`` of ONNX Runtime takes.
-
-    Raises:
-        UsageError: no such model, one without our contract or that ONNX Runtime cannot convert, or
-            ``path`` does not end in ``.ort`` or may not or cannot be written.
-        CheckError: the converted file does not say what the model says.
-    """
-    beside = list_path(path)
-    output = Output(path, "--output", is_artifact, (model, *inputs), force)
-    outputs = (output, replace(output, path=beside, ours=is_listing))
-    try:
-        with together(outputs) as folder:
-            write(model, Path(folder, path.name))
-    except OSError as error:
-        raise UsageError(f"--output {path}: cannot write there: {error.strerror}") from None
-    return beside
-
-
 def write(model: Path, path: Path) -> None:
     """Write an ONNX file in ORT format to ``path``, and the list of its operators beside it.
+
+    ONNX Runtime writes one table in no fixed order, so that the bytes may differ from run to run
+    while the graph does not. The list is what ``build.py --include_ops_by_config`` of ONNX Runtime
+    takes.
 
     Raises:
         UsageError, CheckError: as ``save``.
