@@ -115,7 +115,7 @@ def check_options(checkpoint: Checkpoint, target: Target, kind: Kind, options: O
     for flag, size in sizes.items():
         if size is not None and kind.floats is None:
             raise UsageError(
-                f"{flag} belongs to --graph policy, step or sequence, not to {kind.name}"
+                f"{flag} is for --graph policy, step or sequence, not {kind.name}"
             )
         if size is not None and size < 1:
             raise UsageError(f"{flag} is {size}, expected at least 1")
@@ -165,7 +165,7 @@ def _options(target: str, given: dict[str, Any]) -> Options:
     for name in given:
         if name not in known:
             raise UsageError(
-                f"{name} is no option of target {target}, expected some of "
+                f"{name} is not an option of target {target}, expected some of "
                 f"{', '.join(sorted(known))}"
             )
     return kind(**given)
@@ -244,7 +244,7 @@ def _play(
             report, not_played=f"the checkpoint names no {what} (--env, --target-return)"
         )
     if opened.contract.batch_size not in (None, 1):
-        return replace(report, not_played="the file has a batch of its own")
+        return replace(report, not_played="the file has a fixed batch size")
     try:
         env = make_environment(wanted.environment, environment)
     except UsageError as error:

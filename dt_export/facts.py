@@ -17,7 +17,7 @@ LARGEST = 3.4028234663852886e38  # of float32, and so of any number that a netwo
 SMALLEST = 1.1754943508222875e-38  # of float32's normal numbers: the least to divide by
 LONGEST_CONTEXT = 4096  # dt_runtime's MAX_CONTEXT_LENGTH; importing it here would take NumPy
 SomeFacts = TypeVar("SomeFacts", bound="Facts")
-PANEL = "Facts that a checkpoint may not carry"
+PANEL = "Facts that a checkpoint may not contain"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Overrides:
         "--action-tanh/--no-action-tanh", help="Whether actions go through tanh.", panel=PANEL
     )
     discrete: bool | None = flag(
-        "--discrete/--no-discrete", help="Whether actions are choices, not numbers.", panel=PANEL
+        "--discrete/--no-discrete", help="Whether actions are discrete.", panel=PANEL
     )
     returns: bool | None = flag(
         "--returns/--no-returns",

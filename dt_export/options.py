@@ -40,7 +40,7 @@ class Options:
         "[default: the first three]",
     )
     sample: bool = flag(
-        "--sample", False, help="Also put out mu and log_std of a stochastic policy."
+        "--sample", False, help="Also output mu and log_std of a stochastic policy."
     )
     static_batch: int | None = flag(
         "--static-batch", help="Fix the batch size, for engines that need it.", low=1
@@ -78,20 +78,20 @@ class OnnxOptions(Options):
         "--precision",
         "fp32",
         choices=PRECISIONS,
-        help="fp16 is for CUDA, int8 (weights) for the CPU; both need --graph policy or step, and "
-        "both must earn the return of fp32.",
+        help="int8 is for the CPU, fp16 for CUDA. Both need --graph policy or step, and both must "
+        "come close to the return of fp32.",
     )
     format: str = flag(
         "--format",
         "onnx",
         choices=("onnx", "ort"),
-        help="ort: ONNX Runtime's own format, which its minimal builds read. The list of operators "
-        "that such a build needs is written next to it.",
+        help="ort: ONNX Runtime's own format, which its minimal builds read. A list of the "
+        "operators for such a build is written next to it.",
     )
     episodes: int = flag(
         "--episodes",
         EPISODES,
-        help="Seeds that fp16 and int8 play against fp32 before they pass; 0 for none.",
+        help="Episodes in which int8 and fp16 are compared with fp32; 0 skips this check.",
         low=0,
         high=1_000_000,
     )

@@ -98,8 +98,8 @@ def load(
 def _backbone(located: Located, overrides: Overrides) -> Checkpoint:
     if not huggingface.detect(located.path):
         raise CheckpointError(
-            f"--graph backbone reads the dialect huggingface ({huggingface.LOOKED_FOR}), and "
-            f"{located.path} is none"
+            f"--graph backbone needs the dialect huggingface ({huggingface.LOOKED_FOR}): "
+            f"{located.path} is something else"
         )
     found = huggingface.load_backbone(located.path, overrides)
     source = Source(located.model, located.revision, reading.sha256(found.file))
@@ -127,7 +127,7 @@ def _find(path: Path, overrides: Overrides) -> tuple[str, Found[DecisionTransfor
 
 def _nobody(path: Path, contents: Contents | None) -> str:
     looked_for = "; ".join(f"{name}: {dialect.LOOKED_FOR}" for name, dialect in DIALECTS.items())
-    parts = [f"{path} is no checkpoint that dt-export knows. Looked for: {looked_for}."]
+    parts = [f"{path} is not a checkpoint that dt-export recognises. Looked for: {looked_for}."]
     if contents is None:
         with reading.damaged(path, "cannot be listed"):
             names = sorted(p.name for p in path.iterdir())[:8]
@@ -143,10 +143,10 @@ def _nobody(path: Path, contents: Contents | None) -> str:
         nearest = max(scores, key=scores.__getitem__)
         if scores[nearest] > 0:
             missing = [k for k in DIALECTS[nearest].SIGNATURE if k not in contents.tensors]
-            lacks = f"without {missing[0]}" if missing else "its weights alone, without config.json"
-            parts.append(f"Nearest: {nearest}, {lacks}.")
+            lacks = f"without {missing[0]}" if missing else "but config.json is missing"
+            parts.append(f"Closest match: {nearest}, {lacks}.")
     else:
-        parts.append(f"{contents.file.name} holds no state dict.")
+        parts.append(f"{contents.file.name} does not contain a state dict.")
     return " ".join(parts)
 
 

@@ -63,6 +63,8 @@ def target_of(path: Path) -> Target:
     Raises:
         UsageError: no such file, or an unknown suffix.
     """
+    if path.is_dir():
+        raise UsageError(f"{path}: expected an artifact, and this is a folder")
     if not path.is_file():
         raise UsageError(f"{path}: no such file; make one with `dt-export onnx --model MODEL`")
     if path.suffix not in BY_SUFFIX:

@@ -152,11 +152,11 @@ def _settled(
     """The contract, and options that it allows."""
     if not graph_of(contract).takes_observations:
         raise UsageError(
-            f"a {contract.graph} graph gives no actions, and a golden episode is made of them: "
+            f"a {contract.graph} graph has no actions to record: "
             "export --graph policy, step or sequence"
         )
     if differences := contract_differences(contract, checkpoint):
-        raise UsageError(f"the artifact is no export of this checkpoint: {differences[0]}")
+        raise UsageError(f"the artifact was not exported from this checkpoint: {differences[0]}")
     rows = contract.batch_size or ROWS if batch_size is None else batch_size
     if rows < 1 or contract.batch_size not in (None, rows):
         raise UsageError(

@@ -16,7 +16,7 @@ HOSTILE = "Ev\nil-v0\x1b[31m"
         (None, None, "--env is missing"),
         (HOSTILE, None, r"--env Ev\nil-v0\x1b[31m"),
         (None, HOSTILE, r"--env Ev\nil-v0\x1b[31m"),
-        (None, f"os:{HOSTILE}", r"the environment os:Ev\nil-v0\x1b[31m stands in a file"),
+        (None, f"os:{HOSTILE}", r"the file names the environment os:Ev\nil-v0\x1b[31m,"),
         ("Hoper-v5", None, "--env Hoper-v5"),
     ),
 )
