@@ -114,9 +114,7 @@ def check_options(checkpoint: Checkpoint, target: Target, kind: Kind, options: O
     sizes = {"--static-batch": options.static_batch, "--static-length": options.static_length}
     for flag, size in sizes.items():
         if size is not None and kind.floats is None:
-            raise UsageError(
-                f"{flag} is for --graph policy, step or sequence, not {kind.name}"
-            )
+            raise UsageError(f"{flag} is for --graph policy, step or sequence, not {kind.name}")
         if size is not None and size < 1:
             raise UsageError(f"{flag} is {size}, expected at least 1")
     context = checkpoint.facts.context_length or 0

@@ -119,8 +119,8 @@ def download(repo: str, revision: str | None) -> tuple[Path, str]:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise CheckpointError(
-            f"{repo!r} is not a local path. Tried it{at} as a Hugging Face id, in the local cache and "
-            f"on the hub, which could not be reached ({type(error).__name__}: "
+            f"{repo!r} is not a local path. Tried it{at} as a Hugging Face id, in the local cache "
+            f"and on the hub, which could not be reached ({type(error).__name__}: "
             f"{one_line(reason[:160])}); {WAY_OUT}"
         ) from None
     return path, path.name

@@ -39,13 +39,11 @@ def golden(
         option(
             "--model",
             "-m",
-            help="The checkpoint that gives the actions.  [default: the one that the artifact names]",
+            help="The checkpoint to record.  [default: the one that the artifact names]",
             autocompletion=complete_model,
         ),
     ] = None,
-    seed: Annotated[
-        int, option("--seed", help="Seed of the inputs.", low=0, high=LAST_SEED)
-    ] = 0,
+    seed: Annotated[int, option("--seed", help="Seed of the inputs.", low=0, high=LAST_SEED)] = 0,
     slots: Annotated[
         int | None,
         option(

@@ -93,7 +93,8 @@ def precision_differences(opened: Opened, stated: str | None) -> Iterator[str]:
     said = {"the artifact's contract says": opened.contract.precision, "--precision says": stated}
     for who, precision in said.items():
         if precision not in (None, opened.precision):
-            yield f"precision: {who} {one_line(precision)}, its graph computes in {opened.precision}"
+            said_so = f"{who} {one_line(precision)}"
+            yield f"precision: {said_so}, the graph computes in {opened.precision}"
 
 
 def contract_due(contract: Contract, checkpoint: Checkpoint) -> Contract | None:

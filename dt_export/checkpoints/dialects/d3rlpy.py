@@ -114,7 +114,7 @@ def _document(contents: Contents, notes: list[str]) -> tuple[Document, bool]:
         if tuple(int(n) for n in re.findall(r"[0-9]{1,9}", version)[:2]) < OLDEST:
             raise CheckpointError(
                 f"{file} was saved by d3rlpy {shown(version)}, which did not mask padding: "
-                "2.8 or newer is needed; load it in that version, train it further, and save it again"
+                "load it in d3rlpy 2.8 or newer, train it further, and save it again"
             )
     else:
         path = contents.directory / "params.json"

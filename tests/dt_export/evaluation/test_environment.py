@@ -36,6 +36,14 @@ def test_an_environment_whose_own_code_fails(tmp_path, monkeypatch):
     assert r"cannot be made: RuntimeError: two\nlines\x1b[31m" in str(caught.value)
 
 
+@pytest.mark.parametrize("module", ("no_such_module", "no_such.module"))
+def test_a_module_that_is_not_there(module):
+    """Not a package that dt-export could bring: no hint to install one."""
+    with pytest.raises(UsageError, match=f"the module {module} cannot be imported: ") as caught:
+        make_environment(f"{module}:Env-v0")
+    assert "pip install" not in str(caught.value)
+
+
 def test_a_named_environment():
     environment = make_environment("CartPole-v1")
     assert environment.spec.id == "CartPole-v1"
