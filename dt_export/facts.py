@@ -57,10 +57,10 @@ class Settled(Facts):
 
 @dataclass(frozen=True)
 class Overrides:
-    """Facts that the user gives, by flag or by keyword. None means not given.
+    """Facts that you pass, as flags or as keywords. None means not given.
 
-    This is the one table of these facts. The command line makes its options from it, and every
-    message, next command and list of flags takes its spelling from here.
+    This is the only table of these facts: the flags of the command line are made from it, and
+    messages take their spelling from here.
     """
 
     context_length: int | None = flag(

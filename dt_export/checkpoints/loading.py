@@ -55,13 +55,13 @@ def load(
 ) -> Checkpoint:
     """Load a checkpoint: a preset's name, a local path, or a Hugging Face id.
 
-    Facts come from ``overrides`` (flags), then from files beside the weights, then from the
-    preset, then from ``fallback``, then from defaults, which are named in the checkpoint's notes.
-    With ``backbone`` the model is the transformer alone (dialect ``huggingface``).
+    Facts come from ``overrides`` (flags), then from files next to the weights, then from the
+    preset, then from ``fallback``, then from defaults. The checkpoint's notes list the defaults.
+    With ``backbone``, only the transformer is loaded (dialect ``huggingface``).
 
     Raises:
-        CheckpointError: not found, not readable, not understood; the message says which.
-        UsageError: flags that contradict the checkpoint.
+        CheckpointError: the checkpoint cannot be found, read or recognised.
+        UsageError: a flag contradicts the checkpoint.
     """
     overrides = overrides or Overrides()
     flags = sidecars.from_flags(overrides)

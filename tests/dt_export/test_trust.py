@@ -19,7 +19,7 @@ from dt_export.exporting import export
 from dt_export.targets import open_artifact, read_contract
 from dt_export.targets.onnx import precision
 from dt_export.validation import check
-from dt_export.validation import command as validating
+from dt_export.validation import pairing
 
 # Environments: a module is imported only when the user names it.
 
@@ -132,7 +132,7 @@ def test_only_a_bundled_preset_is_bundled(artifacts):
     for model in ("bundled:robot", "bundled:hopper-medium", "robot"):
         lying = dataclasses.replace(contract, source=Source(model))
         with pytest.raises(UsageError, match=rf"--model is missing.*'{model}'"):
-            validating._named(lying, Overrides())
+            pairing._named(lying, Overrides())
 
 
 def test_spaces_that_do_not_fit_are_a_mistake(checkpoint, tmp_path):
