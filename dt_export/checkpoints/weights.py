@@ -148,7 +148,7 @@ def count(tensors: Mapping[str, Tensor], pattern: str, file: Path) -> int:
     for layer in range(len(found)):
         if str(layer) not in found:
             raise CheckpointError(
-                f"{file} has {len(found)} layers, and none of them has the number {layer}; seen: "
+                f"{file} has {len(found)} layers, but none has the number {layer}; seen: "
                 f"{', '.join(name[:40] for name in sorted(found)[:5])}"
             )
     return len(found)

@@ -38,7 +38,7 @@ def validate(
         int | None,
         option(
             "--seed",
-            help="Draws the inputs.  [default: new inputs every time]",
+            help="Seed of the inputs.  [default: new inputs every time]",
             low=0,
             high=LAST_SEED,
         ),
@@ -47,7 +47,7 @@ def validate(
         Literal["fp32", "fp16", "int8"] | None,
         option(
             "--precision",
-            help="What the artifact counts in. fp16 and int8 have wider tolerances, which apply "
+            help="The precision of the artifact. fp16 and int8 have wider tolerances, which apply "
             "only if you ask for them here.  [default: the tolerance of fp32]",
         ),
     ] = None,
@@ -58,7 +58,7 @@ def validate(
     *,
     overrides: SameOverrides,
 ) -> None:
-    """Is an artifact equal to its checkpoint? Exit code 0: equal, 1: not equal, 2: usage.
+    """Compare an artifact with its checkpoint. Exit code 0: equal, 1: not equal, 2: usage error.
 
     Example: `dt-export validate hopper.onnx --model hopper`
     """

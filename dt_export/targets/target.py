@@ -71,6 +71,6 @@ class Target:
         """Raise UsageError if this target cannot write a graph in that precision."""
         if precision not in self.precisions or precision not in kind.precisions:
             raise UsageError(
-                f"--precision {precision} is made of ONNX files of graph policy or step, "
-                f"not of {self.name} {kind.name}"
+                f"--precision {precision} is for the target onnx with graph policy or step, "
+                f"not for {self.name} with graph {kind.name}"
             )

@@ -60,7 +60,7 @@ def notes(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
     found: list[str] = []
     if taken := [name for fact, name in _UNCHECKED.items() if fact in borrowed]:
         flags = [_FLAGS[fact] for fact in _UNCHECKED if fact in borrowed and fact in _FLAGS]
-        how = f" (give {', '.join(flags)})" if flags else ""
+        how = f" (pass {', '.join(flags)})" if flags else ""
         found.append(f"taken from the artifact itself, not checked: {', '.join(taken)}{how}")
     for name, seen, due in (
         ("target_returns", contract.target_returns, facts.target_returns or ()),
@@ -93,7 +93,8 @@ def precision_differences(opened: Opened, stated: str | None) -> Iterator[str]:
     said = {"the artifact's contract says": opened.contract.precision, "--precision says": stated}
     for who, precision in said.items():
         if precision not in (None, opened.precision):
-            yield f"precision: {who} {one_line(precision)}, its graph counts in {opened.precision}"
+            said_so = f"{who} {one_line(precision)}"
+            yield f"precision: {said_so}, the graph computes in {opened.precision}"
 
 
 def contract_due(contract: Contract, checkpoint: Checkpoint) -> Contract | None:

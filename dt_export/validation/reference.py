@@ -80,7 +80,7 @@ def _affine(
 
 def _backbone(checkpoint: Checkpoint, name: str) -> Run:
     if name != "eager":
-        raise UsageError("--reference transformers compares policies and sequences, no backbone")
+        raise UsageError("--reference transformers is not for --graph backbone: use eager")
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with torch.no_grad():

@@ -176,8 +176,8 @@ def test_a_window_of_fixed_length_is_exact_for_one_row(checkpoint, tmp_path):
     ("options", "words"),
     (
         (dict(precision="fp8"), "--precision is 'fp8', expected one of fp32, fp16, int8"),
-        (dict(precision="int8", graph="sequence"), "int8 is made of ONNX files of graph policy or"),
-        (dict(target="torchscript", precision="fp16"), "not of torchscript policy"),
+        (dict(precision="int8", graph="sequence"), "int8 is for the target onnx with graph"),
+        (dict(target="torchscript", precision="fp16"), "not for torchscript with graph policy"),
         (dict(static_length=7), "--static-length is 7, expected at most K, which is 6"),
         (dict(static_batch=0), "--static-batch is 0, expected at least 1"),
         (dict(format="tflite"), "--format is 'tflite', expected onnx or ort"),

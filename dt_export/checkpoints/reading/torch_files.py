@@ -83,7 +83,7 @@ def read_torch(path: Path) -> Any:
     Raises:
         CheckpointError: truncated, of another format, or a pickle that would run code.
     """
-    with _told(path, "is truncated or no PyTorch file"), path.open("rb") as file:
+    with _told(path, "is truncated or not a PyTorch file"), path.open("rb") as file:
         stream = Bounded(file)
         if _is_zip(stream):
             return _read_zip(path, stream)
@@ -112,9 +112,9 @@ def _told(path: Path, problem: str) -> Iterator[None]:
             yield
         except NamesCodeError as error:
             raise CheckpointError(
-                f"{path} is refused: it names {error}, which is more than tensors, containers and "
-                "numbers, and reading that would run code. "
-                "Where you trust it, load it there and save the weights alone: "
+                f"{path} is rejected: it names {error}, which is not a tensor, a container or a "
+                "number, and loading it would run code. "
+                "If you trust the file, load it with its own code and save only the weights: "
                 "torch.save(model.state_dict(), 'weights.pt'), "
                 "or safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
             ) from error
@@ -124,8 +124,8 @@ def _read_zip(path: Path, stream: Bounded) -> Any:
     with zipfile.ZipFile(stream) as archive:
         if any(name.endswith("/constants.pkl") for name in archive.namelist()):
             raise CheckpointError(
-                f"{path} is a TorchScript program and no checkpoint: give the checkpoint that it "
-                "was made of (`dt-export inspect` shows the contract of an artifact)"
+                f"{path} is a TorchScript program, not a checkpoint: pass the checkpoint that it "
+                "was made from (`dt-export inspect` shows the contract of an artifact)"
             )
         records = _records(path, archive, stream.size)
         pickles = [name for name in records if name.endswith("data.pkl") and name.count("/") == 1]

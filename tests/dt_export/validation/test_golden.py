@@ -315,7 +315,7 @@ def test_the_contract_must_be_the_checkpoint_s(step_file, checkpoint):
     with pytest.raises(UsageError, match="no export of this checkpoint: return_scale"):
         record(checkpoint, contract)
     contract = dataclasses.replace(contract_of(step_file), graph="backbone")
-    with pytest.raises(UsageError, match="a backbone graph gives no actions"):
+    with pytest.raises(UsageError, match="a backbone graph has no actions to record"):
         record(checkpoint, contract)
 
 
