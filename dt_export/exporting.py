@@ -15,7 +15,7 @@ from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.errors import CheckError, UsageError
 from dt_export.evaluation.environment import make_environment
 from dt_export.files.writing import Output, files_at, together
-from dt_export.graphs import DEFAULT, Kind, graph_named
+from dt_export.graphs import Kind, graph_named
 from dt_export.graphs.kind import BATCH, SEQUENCE
 from dt_export.graphs.step import SLOTS
 from dt_export.options import Options
@@ -71,7 +71,7 @@ def export(
         force: replace a file that dt-export did not write. The checkpoint's own files are never
             replaced.
         inputs: further files that must not be replaced.
-        options: fields of ``OnnxOptions`` or ``TorchscriptOptions``, such as ``graph="step"``.
+        options: fields of ``Options``, and for ONNX of ``OnnxOptions``, such as ``graph="step"``.
 
     Returns:
         The artifact and the report of its validation. With ``validate=False`` the report is None.
@@ -86,7 +86,7 @@ def export(
     kind = graph_named(wanted.graph)
     check_options(checkpoint, to, kind, wanted)
     suffix = to.suffix(wanted)
-    path = path or default_path(checkpoint, suffix, kind, wanted.precision)
+    path = path or default_path(checkpoint, suffix, wanted)
     if path.suffix != suffix:
         raise UsageError(f"--output {path}: expected a file ending in {suffix}")
     given = (*files_at(checkpoint.path), *inputs)
@@ -145,11 +145,11 @@ def check_memory(
         )
 
 
-def default_path(checkpoint: Checkpoint, suffix: str, kind: Kind, precision: str = "fp32") -> Path:
-    """The name says what is not usual: ``hopper.onnx``, ``hopper_step_int8.onnx``."""
+def default_path(checkpoint: Checkpoint, suffix: str, options: Options) -> Path:
+    """The name says what is not the default: ``hopper.onnx``, ``hopper_step_int8.onnx``."""
     parts = [checkpoint.name]
-    parts += [kind.name] if kind is not DEFAULT else []
-    parts += [precision] if precision != "fp32" else []
+    parts += [options.graph] if options.graph != type(options).graph else []
+    parts += [options.precision] if options.precision != type(options).precision else []
     return Path(f"{'_'.join(parts)}{suffix}")
 
 

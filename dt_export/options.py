@@ -4,11 +4,13 @@ The flags of `dt-export onnx` and `dt-export torchscript` are made from these ta
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from dt_export.flags import flag
+from dt_export.flags import flag, flags
 
 GRAPHS = ("policy", "step", "sequence", "backbone")
-PRECISIONS = ("fp32", "fp16", "int8")
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
 OPSETS = (20, 23)  # the first and the last
 EPISODES = 20  # enough for two policies of the same return to agree within a few percent
 
@@ -97,6 +99,7 @@ class OnnxOptions(Options):
     )
 
 
-@dataclass(frozen=True)
-class TorchscriptOptions(Options):
-    """The options of the TorchScript target: only the shared ones."""
+def precisions_of(table: type[Options]) -> tuple[str, ...]:
+    """The precisions that a target with this table writes: the choices of its ``--precision``."""
+    known = flags(table).get("precision")
+    return known.choices if known is not None else (table.precision,)

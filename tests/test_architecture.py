@@ -1,17 +1,23 @@
 """docs/architecture.md is followed: what it tells you to write works, and its tree is the tree."""
 
 import re
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from dt_runtime import Policy, checks
 from oracles import kzl
 from pages import ARCHITECTURE_PAGE, PAGES, ROOT, blocks
 
+from dt_export import options
 from dt_export.checkpoints import DIALECTS, load
-from dt_export.cli.app import app, main
-from dt_export.graphs import Kind
+from dt_export.cli.app import COMMANDS, app, main
+from dt_export.graphs import GRAPHS, Kind
+from dt_export.graphs.kind import DTYPES
+from dt_export.targets import BY_SUFFIX, TARGETS, open_artifact
+from dt_export.validation.parity import TOLERANCES
 
 TEXT = PAGES[ARCHITECTURE_PAGE].read_text(encoding="utf-8")
 
@@ -19,9 +25,10 @@ TEXT = PAGES[ARCHITECTURE_PAGE].read_text(encoding="utf-8")
 def written(heading: str) -> ModuleType:
     """The Python of one section, as the module that a contributor would write."""
     (section,) = re.findall(rf"^## {heading}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
-    (block,) = [block for block in blocks(section) if block.language == "python"]
     module = ModuleType("written")
-    exec(compile(block.code, heading, "exec"), module.__dict__)
+    for block in blocks(section):
+        if block.language == "python":
+            exec(compile(block.code, heading, "exec"), module.__dict__)
     return module
 
 
@@ -59,6 +66,34 @@ def test_how_to_add_a_graph():
     (spec,) = kind.output_specs(checkpoint.model.config, names)
     (found,) = kind.module(checkpoint)(*inputs)
     assert (spec.name, tuple(found.shape)) == ("last_hidden_state", spec.sized(kind.example))
+
+
+@pytest.mark.parametrize("graph", ("policy", "step --static-batch 1", "sequence", "backbone"))
+def test_how_to_add_a_target(graph, checkpoint_path, tmp_path, monkeypatch, capsys):
+    """Exported, validated, replaced, opened by its suffix, inspected and run."""
+    new = written("How to add a target")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(TARGETS, new.TARGET.name, new.TARGET)
+    monkeypatch.setitem(BY_SUFFIX, new.SUFFIX, new.TARGET)
+    monkeypatch.setattr(app, "registered_commands", list(app.registered_commands))
+    app.command()(new.program)
+    model = f"--model {checkpoint_path} --context-length 6 --return-scale 100"
+    for _ in range(2):  # the second time it replaces its own file
+        out = called(f"program {model} --graph {graph} -o p.pt2", capsys)
+        assert "equal to eager PyTorch" in out and "dt-export run" not in out
+    if graph == "policy":
+        assert "equal to eager PyTorch" in called(f"validate p.pt2 {model}", capsys)
+        assert '"target": "program"' in called("inspect p.pt2 --json", capsys)
+        policy = Policy(open_artifact(Path("p.pt2")).engine)
+        policy.reset(100.0)
+        assert np.isfinite(policy.act(np.zeros(policy.contract.state.size))).all()
+
+
+def test_what_help_lists_is_what_there_is():
+    """Help reads names from tables that import no PyTorch."""
+    assert tuple(GRAPHS) == options.GRAPHS == tuple(checks.GRAPHS)
+    assert tuple(DTYPES) == options.PRECISIONS == checks.PRECISIONS == tuple(TOLERANCES)
+    assert set(TARGETS) <= {command.__name__ for command in COMMANDS}
 
 
 def test_how_to_add_a_command(monkeypatch, capsys):

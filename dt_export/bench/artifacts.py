@@ -7,25 +7,25 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
-from dt_runtime import ArgumentError, Contract, OnnxEngine, Policy
+from dt_runtime import ArgumentError, Contract, Policy
 
 from dt_export.bench import cold, kinds
 from dt_export.bench.candidate import Candidate, Setting
 from dt_export.errors import UsageError
-from dt_export.targets.opening import opening
+from dt_export.evaluation.policies import open_engine
 
 TARGET_RETURN = 1000.0  # raw; any value means the same work
 
 
 class TimedEngine:
-    """An OnnxEngine that appends the nanoseconds of every run to ``runs``.
+    """An engine that appends the nanoseconds of every run to ``runs``.
 
     ``Policy.act`` and the run inside it are timed in the same call, so their difference is what
     the policy adds.
     """
 
     def __init__(self, path: Path, threads: int = 1, context_length: int | None = None):
-        self._engine = OnnxEngine(path, threads=threads)
+        self._engine = open_engine(path, "cpu", threads)
         contract = self._engine.contract
         if context_length is not None:
             contract = replace(contract, context_length=context_length)
@@ -64,13 +64,13 @@ def exported(setting: Setting, graph: str, precision: str, slots: int | None) ->
             setting.checkpoint, "onnx", path, graph=graph, precision=precision, validate=False
         ),
     )
-    return onnx_file(path, setting, slots, setting.length)
+    return runtime_file(path, setting, slots, setting.length)
 
 
-def onnx_file(
+def runtime_file(
     path: Path, setting: Setting, slots: int | None = None, context_length: int | None = None
 ) -> Candidate:
-    """``Policy.act`` of an ONNX artifact at a full window.
+    """``Policy.act`` of an artifact at a full window.
 
     Args:
         slots: of a step graph.
@@ -80,8 +80,7 @@ def onnx_file(
         UsageError: the file cannot be read, or does not take this batch or number of slots.
     """
     options: dict[str, Any] = {} if slots is None else {"slots": slots}
-    with opening(path, "cpu"):
-        engine = TimedEngine(path, setting.threads, context_length)
+    engine = TimedEngine(path, setting.threads, context_length)
     try:
         policy = Policy(engine, batch_size=setting.batch, **options)
     except ArgumentError as error:  # the batch or the slots do not fit this file

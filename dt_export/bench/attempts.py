@@ -8,16 +8,19 @@ from pathlib import Path
 from dt_runtime import Contract
 
 from dt_export.bench import kinds
-from dt_export.bench.artifacts import onnx_file
+from dt_export.bench.artifacts import runtime_file
 from dt_export.bench.candidate import Candidate, Setting
 from dt_export.bench.catalogue import Entry
 from dt_export.bench.eager import torchscript_file
 from dt_export.errors import UsageError
-from dt_export.targets import read_contract
+from dt_export.targets import read_contract, target_of, torchscript
 
 SLOTS = (1, 4)  # that a step artifact is measured with: the fewest, and the default
 
 LONGEST = 200  # characters of a reason
+
+# How files are measured that ``dt_runtime`` cannot open, by target.
+ELSEWHERE = {torchscript.TARGET.name: torchscript_file}
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,9 @@ def _artifact(path: Path, contract: Contract, setting: Setting, slots: int | Non
         raise UsageError(f"a {contract.graph} takes embeddings, and bench has only observations")
     if contract.batch_size not in (None, setting.batch):
         raise UsageError(f"its batch is fixed at {contract.batch_size}, --batch is {setting.batch}")
-    if kinds.in_onnx_runtime(path):
-        return onnx_file(path, setting, slots)
-    return torchscript_file(path, contract.inputs, setting)
+    if kinds.runs_in_runtime(path):
+        return runtime_file(path, setting, slots)
+    target = target_of(path).name
+    if target not in ELSEWHERE:
+        raise UsageError(f"bench does not measure files of target {target}")
+    return ELSEWHERE[target](path, contract.inputs, setting)

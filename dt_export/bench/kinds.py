@@ -5,12 +5,13 @@ from pathlib import Path
 from dt_runtime.contract import TensorSpec
 from torch import nn
 
+from dt_export import exporting
 from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.graphs import GRAPHS
 from dt_export.models.decision_transformer import ModelConfig
 from dt_export.targets import BY_SUFFIX
 
-WHOLE, LAST_ACTION = GRAPHS["sequence"], GRAPHS["policy"]
+WHOLE, LAST_ACTION, STEP = GRAPHS["sequence"], GRAPHS["policy"], GRAPHS["step"]
 
 
 def model_inputs(config: ModelConfig) -> tuple[TensorSpec, ...]:
@@ -33,11 +34,23 @@ def has_slots(graph: str) -> bool:
     return GRAPHS[graph].stepwise
 
 
+def check_memory(checkpoint: Checkpoint, batch: int, length: int, stepwise: bool) -> None:
+    """Refuse a batch that this machine's memory cannot hold.
+
+    Args:
+        stepwise: whether every candidate keeps caches; the others hold whole windows.
+
+    Raises:
+        UsageError: it names ``--batch``.
+    """
+    exporting.check_memory(checkpoint, STEP if stepwise else LAST_ACTION, batch, length, "--batch")
+
+
 def takes_observations(graph: str) -> bool:
     """Whether a graph takes observations; one that takes embeddings cannot be measured."""
     return GRAPHS[graph].takes_observations
 
 
-def in_onnx_runtime(path: Path) -> bool:
+def runs_in_runtime(path: Path) -> bool:
     """Whether ``dt_runtime`` runs the file; TorchScript is run by PyTorch."""
-    return path.suffix in BY_SUFFIX and BY_SUFFIX[path.suffix].runs_in_runtime
+    return path.suffix in BY_SUFFIX and BY_SUFFIX[path.suffix].engine is not None

@@ -1,6 +1,5 @@
 """The whole result, as dataclasses and as JSON. Names say the unit; latencies are microseconds."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ from dt_export.bench.paced import Paced
 from dt_export.bench.sweep import Point
 from dt_export.bench.timing import Latency
 from dt_export.errors import UsageError
-from dt_export.files.ours import PRODUCER, is_report
-from dt_export.files.writing import Output, atomic
+from dt_export.files.reports import json_report, parse_report, write_report
 
 FORMAT = "1.0"
 T = TypeVar("T")
@@ -73,8 +71,7 @@ class Report:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        document = {"producer": PRODUCER, "format": FORMAT, **asdict(self)}
-        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+        return json_report(FORMAT, asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Report":
@@ -84,8 +81,7 @@ class Report:
             UsageError: the text is not such a document.
         """
         try:
-            document = json.loads(text)
-            return _report(document)
+            return _report(parse_report(text, FORMAT))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"this is not a report of `dt-export bench --json`: {error}") from None
 
@@ -99,14 +95,11 @@ def write_json(
         UsageError: the file is one of ``inputs``, or exists, is no report of ours and there is no
             ``force``, or it cannot be written.
     """
-    with atomic(Output(path, "--json", is_report, tuple(inputs), force)) as temporary:
-        temporary.write_text(report.to_json(), encoding="utf-8")
+    write_report(report.to_json(), path, inputs=inputs, force=force)
 
 
 def _report(document: Mapping[str, Any]) -> Report:
-    if str(document["format"]).split(".")[0] != FORMAT.split(".")[0]:
-        raise ValueError(f"format is {document['format']!r}, expected {FORMAT!r}")
-    known = {key: value for key, value in document.items() if key not in ("format", "producer")}
+    known = dict(document)
     model = dict(document["model"])
     known["model"] = Model(**model | {"state_shape": tuple(model["state_shape"])})
     known["machine"] = Machine(**document["machine"])

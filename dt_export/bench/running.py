@@ -1,10 +1,11 @@
 """``dt-export bench`` as a function: make the candidates, measure them in turn, report."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from dt_runtime import Contract
 
 from dt_export import checkpoints
 from dt_export.bench import attempts, catalogue, kinds, measuring, paced, synthetic
@@ -68,8 +69,9 @@ def bench(
         on_model: called with the checkpoint's path on this disk before anything is measured.
 
     Raises:
-        UsageError: a model or artifact cannot be read, a candidate does not exist, or a number is
-            out of range. A candidate that is not available is in the report with its reason.
+        UsageError: a model or artifact cannot be read, a candidate does not exist, a number is out
+            of range, or the batch is more than this machine's memory holds. A candidate that is not
+            available is in the report with its reason.
     """
     _check(steps=steps, threads=threads, batch=batch, cold_runs=cold_runs)
     if primed < 0:
@@ -83,7 +85,12 @@ def bench(
     entries = _entries(candidates, artifacts)
     notes: list[str] = []
     artifacts = tuple(dict.fromkeys(Path(path) for path in artifacts))
-    checkpoint = _checkpoint(model, artifacts, overrides, notes)
+    contracts = {path: read_contract(path) for path in artifacts}
+    checkpoint = _checkpoint(model, contracts, overrides, notes)
+    stepwise = all(entry.slots is not None for entry in entries) and all(
+        kinds.has_slots(contract.graph) for contract in contracts.values()
+    )
+    kinds.check_memory(checkpoint, batch, checkpoint.facts.context_length, stepwise)
     if on_model is not None:
         on_model(checkpoint.path)
 
@@ -143,12 +150,14 @@ def _entries(keys: Sequence[str] | None, artifacts: Sequence[Path]) -> tuple[Ent
 
 
 def _checkpoint(
-    model: str | None, artifacts: Sequence[Path], overrides: Overrides, notes: list[str]
+    model: str | None,
+    contracts: Mapping[Path, Contract],
+    overrides: Overrides,
+    notes: list[str],
 ) -> Checkpoint:
     """The model to measure; next to artifacts with the context length of the first."""
-    if not artifacts:
+    if not contracts:
         return checkpoints.load(model or DEFAULT_MODEL, overrides)
-    contracts = {path: read_contract(path) for path in artifacts}
     first, contract = next(iter(contracts.items()))
     if not kinds.takes_observations(contract.graph):
         raise UsageError(

@@ -4,7 +4,7 @@ from dt_export.cli.export import run_export
 from dt_export.cli.options import Force, Model, Output
 from dt_export.cli.parameters import with_tables
 from dt_export.facts import Overrides
-from dt_export.options import TorchscriptOptions
+from dt_export.options import Options
 
 
 @with_tables
@@ -12,7 +12,7 @@ def torchscript(
     model: Model = "hopper",
     output: Output = None,
     *,
-    options: TorchscriptOptions,
+    options: Options,
     force: Force = False,
     overrides: Overrides,
 ) -> None:

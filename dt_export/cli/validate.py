@@ -15,6 +15,7 @@ from dt_export.cli.options import (
 )
 from dt_export.cli.parameters import option, with_tables
 from dt_export.errors import CheckError
+from dt_export.options import Precision
 from dt_export.process import terminal
 
 
@@ -44,7 +45,7 @@ def validate(
         ),
     ] = None,
     precision: Annotated[
-        Literal["fp32", "fp16", "int8"] | None,
+        Precision | None,
         option(
             "--precision",
             help="The precision of the artifact. fp16 and int8 have wider tolerances, which apply "

@@ -2,29 +2,39 @@
 
 from pathlib import Path
 
-from dt_runtime import ArgumentError, OnnxEngine, Policy
+from dt_runtime import ArgumentError, Policy
 from dt_runtime.engine import Engine
 
 from dt_export.errors import UsageError
+from dt_export.targets import BY_SUFFIX
 from dt_export.targets.opening import opening
 
 
 def open_policy(
     path: Path, provider: str = "cpu", threads: int = 1, slots: int | str | None = None
 ) -> Policy:
-    """A policy from an .onnx or .ort file.
+    """A policy from a file that ``dt_runtime`` can open.
 
     Raises:
         UsageError: another kind of file, one that cannot be opened, a graph that is no policy, or
             a number of slots that it does not have.
     """
-    if path.suffix not in (".onnx", ".ort"):
+    return policy_of(open_engine(path, provider, threads), path, slots=slots)
+
+
+def open_engine(path: Path, provider: str = "cpu", threads: int = 1) -> Engine:
+    """The engine of such a file.
+
+    Raises:
+        UsageError: another kind of file, or one that cannot be opened.
+    """
+    openers = {suffix: target.engine for suffix, target in BY_SUFFIX.items() if target.engine}
+    if path.suffix not in openers:
         raise UsageError(
-            f"{path}: expected an .onnx or .ort artifact; make one with `dt-export onnx`"
+            f"{path}: expected an {' or '.join(openers)} artifact; make one with `dt-export onnx`"
         )
     with opening(path, provider):
-        engine = OnnxEngine(path, provider, threads)
-    return policy_of(engine, path, slots=slots)
+        return openers[path.suffix](path, provider, threads)
 
 
 def policy_of(

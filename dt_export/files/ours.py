@@ -19,17 +19,15 @@ _HEAD = 8192  # bytes: a picture names its maker within them
 
 
 def is_artifact(path: Path) -> bool:
-    """Whether an ONNX, ORT or TorchScript file carries our contract."""
+    """Whether a file of any target carries our contract."""
     try:
-        with path.open("rb") as file:
-            head = file.read(8)
-            if head[:2] == b"PK":
-                with zipfile.ZipFile(file) as archive:
-                    return any(_EXTRA.fullmatch(name) for name in archive.namelist())
-            if len(head) < 8:
-                return False
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                return content.find(_STRING) >= 0 if head[4:] == b"ORTM" else _in_onnx(content)
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            head = content[:8]
+            carries = next(carries for begins, carries in FORMATS if begins.match(head))
+            return carries(content)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         return False
 
@@ -59,6 +57,16 @@ def _head(path: Path) -> bytes:
             return file.read(_HEAD)
     except OSError:
         return b""
+
+
+def _in_archive(content: mmap.mmap) -> bool:
+    """Whether an archive of PyTorch's has our extra file: TorchScript and torch.export."""
+    with zipfile.ZipFile(content) as archive:  # type: ignore[call-overload]
+        return any(_EXTRA.fullmatch(name) for name in archive.namelist())
+
+
+def _in_ort(content: mmap.mmap) -> bool:
+    return content.find(_STRING) >= 0
 
 
 def _in_onnx(content: mmap.mmap) -> bool:
@@ -97,3 +105,12 @@ def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise ValueError("no protobuf varint")
+
+
+# The files of all targets: how one begins, and whether it carries our contract. The first that
+# matches decides.
+FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[mmap.mmap], bool]], ...] = (
+    (re.compile(rb"PK"), _in_archive),
+    (re.compile(rb".{4}ORTM", re.S), _in_ort),
+    (re.compile(rb""), _in_onnx),  # protobuf begins with nothing of its own
+)

@@ -7,9 +7,8 @@ from dt_export.graphs import backbone, policy, sequence, step
 from dt_export.graphs.kind import Kind
 
 GRAPHS = {kind.name: kind for kind in (policy.KIND, step.KIND, sequence.KIND, backbone.KIND)}
-DEFAULT = policy.KIND
 
-__all__ = ["DEFAULT", "GRAPHS", "Kind", "graph_named", "graph_of"]
+__all__ = ["GRAPHS", "Kind", "graph_named", "graph_of"]
 
 
 def graph_named(name: str) -> Kind:

@@ -18,7 +18,6 @@ BATCH, SEQUENCE = "batch", "sequence"
 GAUSSIAN = ("mu", "log_std")
 # What the layers of a graph compute in. int8 is made of a traced fp32 graph.
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float32}
-PRECISIONS = tuple(DTYPES)
 
 
 class Units(Enum):

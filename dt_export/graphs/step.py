@@ -39,10 +39,11 @@ from dt_export.graphs.folding import (
     fold,
     layers,
 )
-from dt_export.graphs.kind import BATCH, PRECISIONS, Kind, Units
+from dt_export.graphs.kind import BATCH, Kind, Units
 from dt_export.graphs.trials import Trial
 from dt_export.graphs.units import Head, InputNormaliser
 from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig
+from dt_export.options import PRECISIONS
 
 ROWS, SLOTS = "batch*slots", "slots"
 TOKEN_ORDER = ("action", "return", "state")

@@ -54,7 +54,7 @@ class ModelConfig:
     index_actions: bool = False  # actions come in as indices and are looked up, not multiplied
     returns: bool = True  # False: behaviour cloning, two tokens a timestep
     token_activation: str | None = None  # what every embedding goes through
-    positions: str = "timestep"  # timestep | window | slots | none
+    positions: str = "timestep"  # timestep | window | from_end | none
     window: int | None = None  # timesteps that positions in a window reach
     embed_norm: bool = True
     embed_norm_epsilon: float = 1e-5
@@ -179,22 +179,22 @@ class WindowPositions(nn.Module):
         return places
 
 
-class SlotPositions(nn.Module):
-    """Positions of d3rlpy's GlobalPositionEncoding: one per slot of the window, one global.
+class PositionsFromEnd(nn.Module):
+    """Positions of d3rlpy's GlobalPositionEncoding: one per place in the window, one global.
 
-    The newest timestep stands in slot K - 1, however many there are. The global position is that
-    of the last timestep (d3rlpy/models/torch/transformers.py).
+    Places are counted from the end: the newest timestep has the last of K, however many there are.
+    The global position is that of the newest timestep (d3rlpy/models/torch/transformers.py).
     """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.slots = nn.Parameter(torch.zeros(config.reach, config.hidden_size))
+        self.from_end = nn.Parameter(torch.zeros(config.reach, config.hidden_size))
         self.steps = nn.Embedding(config.max_ep_len, config.hidden_size)
 
     def forward(self, timesteps: Tensor) -> Tensor:  # [B, T] -> [B, T, H]
-        length, slots = timesteps.shape[1], self.slots.shape[0]
-        index = torch.arange(length, device=timesteps.device) + (slots - length)
-        places: Tensor = F.embedding(index, self.slots) + self.steps(timesteps[:, -1:])
+        length, context = timesteps.shape[1], self.from_end.shape[0]
+        index = torch.arange(length, device=timesteps.device) + (context - length)
+        places: Tensor = F.embedding(index, self.from_end) + self.steps(timesteps[:, -1:])
         return places
 
 
@@ -244,10 +244,10 @@ class TokenEmbedding(nn.Module):
         return normed
 
 
-def _time(config: ModelConfig) -> nn.Embedding | SlotPositions | None:
+def _time(config: ModelConfig) -> nn.Embedding | PositionsFromEnd | None:
     """What all tokens of a timestep share, where they do."""
-    if config.positions == "slots":
-        return SlotPositions(config)
+    if config.positions == "from_end":
+        return PositionsFromEnd(config)
     table = config.positions == "timestep"
     return nn.Embedding(config.max_ep_len, config.hidden_size) if table else None
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from dt_runtime.contract import Contract
+from dt_runtime.engine import Engine
 from torch import nn
 
 from dt_export.errors import UsageError
 from dt_export.files.ours import is_artifact
-from dt_export.graphs import Kind
-from dt_export.options import Options
+from dt_export.graphs import GRAPHS, Kind
+from dt_export.options import Options, precisions_of
 from dt_export.targets.artifact import Opened
 
 
@@ -36,7 +37,7 @@ class Target:
     Args:
         name: for the command line and the contract.
         suffixes: of the files that it reads.
-        options: what it can be told.
+        options: what it can be told; the choices of its ``--precision`` are what it can write.
         suffix: of the file that an export with these options writes.
         trace: turns a graph into whatever ``write`` takes. Called with the module, the contract
             that describes it, and the options.
@@ -46,10 +47,10 @@ class Target:
         read_contract: the contract in a file of its own, of which nothing is run.
         operators: how many there are of each in a file, and a note on how they were counted.
         companions: further files that ``write`` puts beside the path.
-        precisions: those it can write, as far as the graph has them.
         producer: what the contract says about the making, beside the target and the versions.
         note: printed at each export.
-        runs_in_runtime: whether ``dt_runtime`` opens its files.
+        engine: opens a file for ``dt_runtime.Policy``, on an execution provider with so many
+            threads. None where ``dt_runtime`` cannot open such files.
     """
 
     name: str
@@ -62,15 +63,20 @@ class Target:
     read_contract: Callable[[Path], Contract]
     operators: Callable[[Path], tuple[Counter[str], str]]
     companions: Callable[[Path, Any], tuple[Written, ...]] = no_companions
-    precisions: tuple[str, ...] = ("fp32",)
     producer: Callable[[Any], dict[str, Any]] = lambda options: {}
     note: str | None = None
-    runs_in_runtime: bool = False
+    engine: Callable[[Path, str, int], Engine] | None = None
 
     def check(self, kind: Kind, precision: str) -> None:
         """Raise UsageError if this target cannot write a graph in that precision."""
-        if precision not in self.precisions or precision not in kind.precisions:
+        known = precisions_of(self.options)
+        if precision not in known:
             raise UsageError(
-                f"--precision {precision} is for the target onnx with graph policy or step, "
-                f"not for {self.name} with graph {kind.name}"
+                f"--precision is {precision}, expected {' or '.join(known)} for target {self.name}"
+            )
+        if precision not in kind.precisions:
+            graphs = [name for name, other in GRAPHS.items() if precision in other.precisions]
+            raise UsageError(
+                f"--precision {precision} belongs to --graph {' or '.join(graphs)}, "
+                f"not to {kind.name}"
             )

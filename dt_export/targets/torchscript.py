@@ -23,7 +23,7 @@ from dt_runtime.contract import EXTRA_FILE, Contract, ContractError
 from torch import nn
 
 from dt_export.errors import UsageError
-from dt_export.options import TorchscriptOptions
+from dt_export.options import Options
 from dt_export.targets.artifact import Opened
 from dt_export.targets.example import example_inputs
 from dt_export.targets.target import Target
@@ -36,9 +36,7 @@ CODE = re.compile(r"[^/]+/code/.*\.py")
 CALL = re.compile(r"\b(?:torch|ops\.\w+)\.(\w+)\(")
 
 
-def trace(
-    module: nn.Module, contract: Contract, options: TorchscriptOptions
-) -> torch.jit.ScriptModule:
+def trace(module: nn.Module, contract: Contract, options: Options) -> torch.jit.ScriptModule:
     """Trace and freeze a graph; sizes stay symbolic, because the graphs take none as a number."""
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -166,14 +164,14 @@ def operators(path: Path) -> tuple[Counter[str], str]:
     return calls(path), "as its code calls them, which was not loaded"
 
 
-def suffix(options: TorchscriptOptions) -> str:
+def suffix(options: Options) -> str:
     return SUFFIX
 
 
 TARGET = Target(
     name="torchscript",
     suffixes=(SUFFIX,),
-    options=TorchscriptOptions,
+    options=Options,
     suffix=suffix,
     trace=trace,
     write=write,

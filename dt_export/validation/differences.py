@@ -10,7 +10,8 @@ from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.facts import FLAGS
 from dt_export.graphs import graph_of
-from dt_export.graphs.kind import GAUSSIAN, PRECISIONS
+from dt_export.graphs.kind import GAUSSIAN
+from dt_export.options import PRECISIONS
 from dt_export.process.terminal import one_line
 from dt_export.targets.artifact import Opened
 from dt_export.targets.contract import contract_of

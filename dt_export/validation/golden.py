@@ -83,7 +83,7 @@ def record(
         contract: the artifact's contract.
         seed: seed of the inputs.
         batch_size: number of rows. By default 2, or the batch size that the file has fixed.
-        slots: slots of a step graph. By default the runtime's, or the number that the file has fixed.
+        slots: slots of a step graph. By default the runtime's, or the number fixed in the file.
 
     Raises:
         UsageError: the contract does not match the checkpoint, the graph has no golden episodes, or

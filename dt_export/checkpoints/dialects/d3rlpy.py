@@ -79,7 +79,7 @@ def load(contents: Contents, overrides: Overrides) -> Found[DecisionTransformer]
         frame_scale=frames,
         index_actions=discrete,
         token_activation=_activation(params, "embed_activation_type", where) if discrete else None,
-        positions="slots" if globally else "timestep",
+        positions="from_end" if globally else "timestep",
         window=context if globally else None,
         embed_norm=not discrete,
         layer_norm_epsilon=BLOCK_EPSILON,
@@ -239,11 +239,11 @@ def _names(config: ModelConfig, encoder: dict[int, str]) -> Names:
             for part in ("running_mean", "running_var"):
                 found[f"{ours}.{part}"] = f"{theirs}.{part}"
     found |= linear("tokens.embed_return", "_rtg_embed")
-    if config.positions == "slots":
+    if config.positions == "from_end":
         position = "_position_encoding._global_position_embedding.weight"
         found["tokens.embed_timestep.steps.weight"] = position
-        slots = "_position_encoding._block_position_embedding._parameter"
-        found["tokens.embed_timestep.slots"] = slots
+        places = "_position_encoding._block_position_embedding._parameter"
+        found["tokens.embed_timestep.from_end"] = places
     else:
         found["tokens.embed_timestep.weight"] = "_position_encoding._embed.weight"
     if config.discrete:

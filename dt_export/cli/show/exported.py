@@ -41,7 +41,7 @@ def exported(
     from dt_export.graphs import graph_of
     from dt_export.targets import target_of
 
-    if target_of(path).runs_in_runtime and graph_of(contract).takes_observations:
+    if target_of(path).engine and graph_of(contract).takes_observations:
         commands.insert(0, f"dt-export run {file} --env {_env(contract, environment)}")
     lines.append(Text("next:"))
     lines += [

@@ -6,9 +6,9 @@ from typing import Any
 
 import onnx
 from dt_runtime.contract import Contract
+from dt_runtime.engine import OnnxEngine
 
 from dt_export.files.ours import is_listing
-from dt_export.graphs.kind import PRECISIONS
 from dt_export.options import OnnxOptions
 from dt_export.targets.onnx import file, ort
 from dt_export.targets.onnx.trace import trace
@@ -60,7 +60,6 @@ TARGET = Target(
     read_contract=file.read_contract,
     operators=operators,
     companions=companions,
-    precisions=PRECISIONS,
     producer=producer,
-    runs_in_runtime=True,
+    engine=OnnxEngine,
 )

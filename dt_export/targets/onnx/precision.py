@@ -4,7 +4,7 @@ A graph can be made to look like int8, so this chooses no tolerance: a smaller p
 where the user states it too, see ``parity.check``. What makes the difference are the products of
 the layers: int8 has every one of them quantised, fp16 has float16 weights in every one of them, and
 anything else is fp32, which is the strictest. Embeddings and head are in float32 always (see
-int8.py).
+passes/int8.py).
 
 Names say nothing here. A product belongs to the layers if its weight is constant, if it reads
 normalised tokens, and if another normalisation reads what it gives: that leaves out the head, which
@@ -21,7 +21,7 @@ import onnx
 from dt_export.targets.onnx import ort
 
 FLOAT_PRODUCTS = ("Gemm", "MatMul", "FusedGemm", "FusedMatMul", "GemmFloat8", "Einsum", "Conv")
-INTEGER_PRODUCTS = ("DynamicQuantizeMatMul", "MatMulIntegerToFloat")  # as int8.py makes them
+INTEGER_PRODUCTS = ("DynamicQuantizeMatMul", "MatMulIntegerToFloat")  # as passes/int8.py has them
 OTHER_PRODUCTS = ("MatMulInteger", "MatMulNBits", "QGemm", "QLinearMatMul", "QAttention")
 PRODUCTS = (*FLOAT_PRODUCTS, *INTEGER_PRODUCTS, *OTHER_PRODUCTS)
 NORMALISATIONS = ("LayerNormalization", "SkipLayerNormalization")

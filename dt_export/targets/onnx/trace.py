@@ -1,21 +1,15 @@
 """From a graph to an ONNX model, by torch's dynamo exporter and the passes that follow it."""
 
-import inspect
-from typing import Any
-
 import onnx
 import onnx_ir as ir
 import torch
 from dt_runtime.contract import Contract
 from torch import nn
 
-from dt_export.errors import UsageError
-from dt_export.graphs import graph_of
-from dt_export.graphs.kind import BATCH, SEQUENCE
 from dt_export.graphs.layers import layer_weights
-from dt_export.options import OPSETS, OnnxOptions
+from dt_export.options import OnnxOptions
 from dt_export.process.quiet import quietly
-from dt_export.targets.example import example_inputs
+from dt_export.targets.example import dynamic_shapes, example_inputs
 from dt_export.targets.onnx import scatter
 from dt_export.targets.onnx.passes.anonymise import Anonymise
 from dt_export.targets.onnx.passes.int8 import QuantiseLayers
@@ -24,14 +18,7 @@ from dt_export.targets.onnx.passes.tags import TagLayers
 
 
 def trace(module: nn.Module, contract: Contract, options: OnnxOptions) -> onnx.ModelProto:
-    """Trace a graph into an ONNX model without a contract.
-
-    Raises:
-        UsageError: the opset is out of range.
-    """
-    first, last = OPSETS
-    if not first <= options.opset <= last:
-        raise UsageError(f"--opset is {options.opset}, expected {first} to {last}")
+    """Trace a graph into an ONNX model without a contract."""
     with quietly(), scatter.in_place(module):
         program = torch.onnx.export(
             module,
@@ -41,7 +28,7 @@ def trace(module: nn.Module, contract: Contract, options: OnnxOptions) -> onnx.M
             opset_version=options.opset,
             input_names=[spec.name for spec in contract.inputs],
             output_names=[spec.name for spec in contract.outputs],
-            dynamic_shapes=_dynamic_shapes(module, contract),
+            dynamic_shapes=dynamic_shapes(module, contract),
             custom_translation_table=scatter.TRANSLATION,
         )
     assert program is not None, "only the exporter without dynamo gives None"
@@ -50,21 +37,3 @@ def trace(module: nn.Module, contract: Contract, options: OnnxOptions) -> onnx.M
         passes.append(QuantiseLayers())
     passes += [NameAxes(contract), ForgetShapes(), Anonymise()]
     return ir.to_proto(ir.passes.Sequential(*passes)(program.model).model)
-
-
-def _dynamic_shapes(module: nn.Module, contract: Contract) -> tuple[Any, ...]:
-    """One entry an input. Axes with a name of their own keep it; sums are left to be found."""
-    named = {name: torch.export.Dim(name) for name in (BATCH, SEQUENCE)}
-    if graph_of(contract).derived_axes:
-        named = {}
-    axes = tuple(
-        {
-            index: named.get(axis, torch.export.Dim.AUTO)
-            for index, axis in enumerate(spec.shape)
-            if isinstance(axis, str)
-        }
-        for spec in contract.inputs
-    )
-    parameters = inspect.signature(module.forward).parameters.values()
-    variadic = any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters)
-    return (axes,) if variadic else axes

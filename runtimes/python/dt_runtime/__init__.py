@@ -3,7 +3,8 @@
 from dt_runtime.contract import Contract, ContractError
 from dt_runtime.engine import OnnxEngine, available_providers
 from dt_runtime.errors import ArgumentError
-from dt_runtime.policy import OutputError, Policy
+from dt_runtime.outputs import OutputError
+from dt_runtime.policy import Policy
 from dt_runtime.protocols import Engine
 from dt_runtime.rollout import Episode, rollout
 

@@ -20,7 +20,8 @@ from dt_runtime import schema
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine, OnnxEngine
 from dt_runtime.layout import MAX_ROWS
-from dt_runtime.policy import OutputError, Policy
+from dt_runtime.outputs import OutputError
+from dt_runtime.policy import Policy
 
 KIND = "golden episode"
 FORMAT = "1.0"

@@ -1,7 +1,7 @@
 """The policy in closed loop: raw observation and reward in, raw action out."""
 
 import warnings
-from math import hypot, isfinite
+from math import hypot
 from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,19 +17,15 @@ from dt_runtime.graphs import GRAPHS
 from dt_runtime.inputs import NotFiniteError
 from dt_runtime.inputs import shown as _shown
 from dt_runtime.layout import MAX_ROWS, PerRow
+from dt_runtime.outputs import FEW, Actions, Choices, OutputError, single
 from dt_runtime.protocols import DeviceRun, Engine, Run, Traits, another
 
 ON_FAULT = ("raise", "hold", "zero")
 MAX_FLOAT64 = float(np.finfo(np.float64).max)
-FEW = 64  # up to so many numbers, plain Python checks faster than NumPy
 IN_USE = (
     "this Policy is in use by another call: a policy serves one thread at a time. Give each "
     "thread its own policy.clone()"
 )
-
-
-class OutputError(FloatingPointError):
-    """The output is NaN or infinite: damaged weights, or inputs far outside the training data."""
 
 
 class _Past(NamedTuple):
@@ -84,8 +80,8 @@ class Policy:
         threads: threads inside an operator; 0 lets ONNX Runtime choose.
         cuda_graph: record the step once and replay it (see ``OnnxEngine``). Windows then always
             have K timesteps, and shorter ones are padded.
-        temperature: for a discrete policy. None takes the most likely action; a number above 0 draws
-            from the softmax of the logits divided by it.
+        temperature: for a discrete policy. None takes the most likely action; a number above 0
+            draws from the softmax of the logits divided by it.
         seed: seed of those draws.
         on_fault: ``raise``, ``hold`` or ``zero``, see above.
 
@@ -129,7 +125,7 @@ class Policy:
                 f"temperature is {_shown(temperature)}, expected a number above 0, or None"
             )
         try:
-            self._rng = np.random.default_rng(seed)
+            rng = np.random.default_rng(seed)
         except (TypeError, ValueError):
             raise ArgumentError(
                 f"seed is {_shown(seed)}, expected a whole number from 0, or None"
@@ -191,13 +187,17 @@ class Policy:
         self._axes = len(self._shape)
         self._frames = self._memory.arrays["states"].dtype == np.uint8
         self._few = not self._frames and state.size * self.batch_size <= FEW
-        self._mean = _array(state.mean, state.shape) if bare else None
-        self._std = _array(state.std, state.shape) if bare else None
+        mean, std = (single(state.mean), single(state.std)) if bare else (None, None)
+        self._mean = None if mean is None else mean.reshape(state.shape)
+        self._std = None if std is None else std.reshape(state.shape)
         self._scale = contract.return_scale if bare else 1.0
-        self._action_scale = _array(action.scale, (action.size,)) if bare else None
-        self._action_offset = _array(action.offset, (action.size,)) if bare else None
-        self._low = _array(action.low, (action.size,))
-        self._high = _array(action.high, (action.size,))
+        self._action_scale = single(action.scale) if bare else None
+        self._action_offset = single(action.offset) if bare else None
+        self._outputs = (
+            Choices(rows, self._temperature, rng)
+            if self._discrete
+            else Actions(contract, rows, bare)
+        )
         # Raw returns that float32 holds, before and after they are scaled.
         self._limit = MAX_FLOAT32 * min(1.0, contract.return_scale)
 
@@ -206,9 +206,9 @@ class Policy:
             elapsed=-1 if one else np.full(self.batch_size, -1, np.int64),
             returns_to_go=0.0 if one else np.zeros(self.batch_size, np.float64),
             timesteps=self._first_timestep if one else np.full(rows, self._first_timestep),
-            actions=self._still(),
+            actions=self._outputs.still(),
             place=self._memory.first_place,
-            draws=None if temperature is None else self._rng.bit_generator.state,
+            draws=self._outputs.first_draws,
             started=False,
         )
 
@@ -417,56 +417,8 @@ class Policy:
         length = memory.length(taken)
         run, output = self._bound.get(length) or self._bind(length)
         run()
-        if self._discrete:
-            actions, draws = self._choose(output, past.draws)
-        else:
-            actions, draws = self._bounded(output), None
+        actions, draws = self._outputs.take(output, past.draws)
         return _Past(taken, returns_to_go, timesteps, actions, place, draws, True)
-
-    def _bounded(self, output: np.ndarray) -> np.ndarray:
-        """Raw actions within the bounds, in a new array."""
-        if self._action_scale is not None:
-            with np.errstate(over="ignore"):
-                output = output * self._action_scale + self._action_offset
-        self._check_output(output)
-        if self._low is None and self._high is None:
-            return output.copy()
-        if self._low is not None:
-            output = np.maximum(output, self._low)
-        return output if self._high is None else np.minimum(output, self._high)
-
-    def _choose(self, logits: np.ndarray, draws: Any) -> tuple[np.ndarray, Any]:
-        """The likeliest index, or a drawn one and the state of the generator after the draw."""
-        self._check_output(logits)
-        if self._temperature is None:
-            return logits.argmax(axis=-1), None
-        self._rng.bit_generator.state = draws
-        # The maximum of logits plus Gumbel noise is a draw from their softmax.
-        noise = self._rng.gumbel(size=logits.shape)
-        logits = logits.astype(np.float64)
-        logits -= logits.max(axis=-1, keepdims=True)  # the largest stays finite at any temperature
-        with np.errstate(over="ignore"):
-            index = (logits / self._temperature + noise).argmax(axis=-1)
-        return index, self._rng.bit_generator.state
-
-    def _check_output(self, output: np.ndarray) -> None:
-        """Whether all numbers are finite.
-
-        Raises:
-            OutputError: the first one that is not.
-        """
-        if output.ndim == 1 and output.size <= FEW:
-            if isfinite(hypot(*output.tolist())):  # as finite as its terms are
-                return
-        elif np.isfinite(output).all():
-            return
-        where = np.argwhere(~np.isfinite(output))[0].tolist()
-        name = "logits" if self._discrete else "action"
-        raise OutputError(
-            f"the output {name}{where} is {output[tuple(where)]}: compare this observation with "
-            "the training data; if it looks normal, the weights may be damaged "
-            "(check with `dt-export validate FILE --model MODEL`)"
-        )
 
     def _substitute(
         self, reward: float | np.ndarray | None, applied_action: np.ndarray | None
@@ -482,23 +434,13 @@ class Policy:
         left = np.where(np.abs(left) <= self._limit, left, past.returns_to_go)
         if self.batch_size == 1:
             left = left.item()
-        actions = self._still()
+        actions = self._outputs.still()
         if self.on_fault == "hold":
             began = np.reshape(past.elapsed, (-1,) + (1,) * (np.ndim(actions) - 1)) > 0
             actions = np.where(
                 began if self.batch_size > 1 else began.item(), past.actions, actions
             )
         return past._replace(returns_to_go=left), actions if actions.ndim else actions[()]
-
-    def _still(self) -> np.ndarray:
-        """Zeros within the bounds, or the indices 0."""
-        rows = () if self.batch_size == 1 else (self.batch_size,)
-        if self._discrete:
-            return np.zeros(rows, np.int64)
-        actions = np.zeros((*rows, self.contract.action.size), np.float32)
-        if self._low is not None:
-            actions = np.maximum(actions, self._low)
-        return actions if self._high is None else np.minimum(actions, self._high)
 
     def _not_started(self) -> RuntimeError:
         rows = np.flatnonzero(np.less(self._past.elapsed, 0)).tolist()
@@ -645,7 +587,3 @@ class Policy:
 def _is_temperature(value: Any) -> bool:
     real = isinstance(value, Real) and not isinstance(value, bool)
     return real and 0 < value <= MAX_FLOAT64
-
-
-def _array(values: tuple[float, ...] | None, shape: tuple[int, ...]) -> np.ndarray | None:
-    return None if values is None else np.asarray(values, np.float32).reshape(shape)

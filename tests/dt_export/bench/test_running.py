@@ -8,6 +8,7 @@ import pytest
 import torch
 from oracles import atari
 
+from dt_export import exporting
 from dt_export.bench import bench, table
 from dt_export.bench.catalogue import CATALOGUE
 from dt_export.bench.report import Report, write_json
@@ -202,6 +203,13 @@ def test_nothing_to_pace_is_said(checkpoint_path):
 def test_usage_errors_come_before_anything_is_measured(options, message):
     with pytest.raises(UsageError, match=message):
         bench(**options)
+
+
+@pytest.mark.parametrize("candidates", (("eager",), ("step",)))
+def test_a_batch_that_no_memory_holds(checkpoint_path, monkeypatch, candidates):
+    monkeypatch.setattr(exporting, "_memory", lambda: 2**20)
+    with pytest.raises(UsageError, match=r"--batch is 4096: .* GiB or more"):
+        bench(str(checkpoint_path), overrides=FLAGS, candidates=candidates, batch=4096)
 
 
 def test_json_goes_where_it_can(report, tmp_path):

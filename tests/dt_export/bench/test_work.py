@@ -120,7 +120,7 @@ def test_known_size_of_the_published_architecture():
 @pytest.mark.parametrize("count", [policy_work, step_work])
 def test_models_that_are_not_counted_are_refused(count):
     with pytest.raises(UsageError, match="positions in a window"):
-        count(replace(CONFIG, positions="slots", window=7), 7)
+        count(replace(CONFIG, positions="from_end", window=7), 7)
     with pytest.raises(UsageError, match="states embedded by layers"):
         count(replace(CONFIG, state_encoder=(("linear", 5, 24),)), 7)
 

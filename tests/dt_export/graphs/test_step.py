@@ -235,7 +235,7 @@ def test_two_layers_of_caches_with_heads_and_one_without(tmp_path):
         assert len(caches) == kinds * checkpoint.model.config.n_layer
 
 
-@pytest.mark.parametrize("positions", ("window", "slots"))
+@pytest.mark.parametrize("positions", ("window", "from_end"))
 def test_models_whose_tokens_move_cannot_be_cached(tiny, positions):
     config = replace(tiny.model.config, positions=positions, window=6)
     with pytest.raises(UsageError, match=f"positions by {positions}.*--graph policy"):
