@@ -18,8 +18,7 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.exporting import export
 from dt_export.targets import open_artifact, read_contract
 from dt_export.targets.onnx import precision
-from dt_export.validation import check
-from dt_export.validation import pairing
+from dt_export.validation import check, pairing
 
 # Environments: a module is imported only when the user names it.
 

@@ -21,7 +21,7 @@ from dt_runtime.protocols import DeviceRun, Engine, Run, Traits, another
 
 ON_FAULT = ("raise", "hold", "zero")
 MAX_FLOAT64 = float(np.finfo(np.float64).max)
-FEW = 64  # up to so many numbers, plain Python checks faster than NumPy
+FEW = 64  # plain Python checks this many numbers or fewer faster than NumPy
 IN_USE = (
     "this Policy is in use by another call: a policy serves one thread at a time. Give each "
     "thread its own policy.clone()"
@@ -84,8 +84,8 @@ class Policy:
         threads: threads inside an operator; 0 lets ONNX Runtime choose.
         cuda_graph: record the step once and replay it (see ``OnnxEngine``). Windows then always
             have K timesteps, and shorter ones are padded.
-        temperature: for a discrete policy. None takes the most likely action; a number above 0 draws
-            from the softmax of the logits divided by it.
+        temperature: for a discrete policy. None takes the most likely action; a number above 0
+            draws from the softmax of the logits divided by it.
         seed: seed of those draws.
         on_fault: ``raise``, ``hold`` or ``zero``, see above.
 
@@ -436,7 +436,7 @@ class Policy:
         return output if self._high is None else np.minimum(output, self._high)
 
     def _choose(self, logits: np.ndarray, draws: Any) -> tuple[np.ndarray, Any]:
-        """The likeliest index, or a drawn one and the state of the generator after the draw."""
+        """The most likely index, or a drawn one and the state of the generator after the draw."""
         self._check_output(logits)
         if self._temperature is None:
             return logits.argmax(axis=-1), None
