@@ -307,7 +307,7 @@ def evaluate(
             tick(f"{len(alive)} of {size} still balance")
             if not len(alive):
                 break
-    table, rows = Table("asked", "achieved", "std", title=f"{ENVIRONMENT} returns"), []
+    table, rows = Table("target", "achieved", "std", title=f"{ENVIRONMENT} returns"), []
     for target, found in zip(recipe.targets, achieved.reshape(-1, recipe.episodes), strict=True):
         row = {"target": target, "mean": float(found.mean()), "std": float(found.std())}
         table.add_row(*(f"{number:.0f}" for number in row.values()))

@@ -96,7 +96,7 @@ def main() -> int:
     add("--seed", type=int, default=Recipe.seed, help="default: %(default)s")
     add("--quick", action="store_true", help="tiny settings that only prove it runs (a minute)")
     add("--evaluate-only", action="store_true", help="only measure the checkpoint in --output")
-    add("--plot", type=Path, metavar="FILE", help="plot achieved over target return, as .svg and .png")
+    add("--plot", type=Path, metavar="FILE", help="plot achieved over target, as .svg and .png")
     flags = parser.parse_args()
 
     from transformers.utils.logging import disable_progress_bar
@@ -437,7 +437,7 @@ def evaluate(
             tick(f"{len(alive)} of {size} still hop")
             if not len(alive):
                 break
-    table = Table("asked", "achieved", "std", "lowest", "highest", title=f"{ENVIRONMENT} returns")
+    table = Table("target", "achieved", "std", "lowest", "highest", title=f"{ENVIRONMENT} returns")
     rows = []
     for target in recipe.grid:
         found = achieved[asked == target]
