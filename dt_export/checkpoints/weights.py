@@ -39,7 +39,7 @@ def build(
     """Make a model, fill it and put it in eval mode.
 
     Args:
-        make: makes the model. It is first made without memory, and every shape is held against the
+        make: makes the model. It is first made without memory, and every shape is compared with the
             file's, so that no configuration can ask for more than the file has.
         names: each of our parameters to the file's.
         dead: a pattern of names that nobody reads: buffers and tables that stand idle.

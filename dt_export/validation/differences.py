@@ -1,4 +1,4 @@
-"""An artifact's contract, held against the one that an export of the checkpoint would have."""
+"""An artifact's contract, compared with the one that an export of the checkpoint would have."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -18,7 +18,7 @@ from dt_export.targets.contract import contract_of
 
 
 def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What the runtime takes from the contract, held against what an export would have written.
+    """What the runtime takes from the contract, compared with what an export would have written.
 
     Not what it says of itself (producer, validation), nor what the user may choose at export
     without changing an action (target returns, environment): of these there are notes.

@@ -44,7 +44,7 @@ ROWS = 2  # so that one can be reset while the other goes on
 AFTER = 3  # steps after everything was reset in the end
 FRAMES = 8  # different ones of a model that sees pictures
 TRIES = 200  # draws of an observation until the choice is a clear one
-CLEAR = 4.0  # tolerances by which the likeliest index has to lead: two logits, each that far off
+CLEAR = 4.0  # tolerances by which the most likely index must lead: two logits, each that far off
 APPLIED_EVERY = 5  # steps at which something else than the action was really done
 IGNORED = 997.0  # rewards of rows at their first step, in quanta: nobody may take them off
 
@@ -306,7 +306,7 @@ def _another(contract: Contract, action: np.ndarray, rng: np.random.Generator) -
 
 
 def _is_clear(contract: Contract, output: np.ndarray) -> bool:
-    """Whether rounding cannot change the choice: by how far the likeliest index leads."""
+    """Whether rounding cannot change the choice: how far the most likely index leads."""
     if contract.action.kind != "discrete" or len(output) < 2:
         return True
     second, best = np.sort(output.astype(np.float64))[-2:]

@@ -1,4 +1,4 @@
-"""What an artifact is held to: eager PyTorch in float32 on the CPU, given the artifact's inputs."""
+"""The reference for an artifact: eager PyTorch in float32 on the CPU, with the same inputs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

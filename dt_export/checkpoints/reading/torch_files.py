@@ -2,7 +2,7 @@
 
 Two layouts (torch/serialization.py): a zip archive with ``data.pkl`` and one record a storage, and
 before PyTorch 1.6 a row of pickles with the storages behind them. Sizes that the pickle tells are
-held against the bytes that are there before memory is taken.
+compared with the bytes that are there before memory is taken.
 """
 
 import io
@@ -63,7 +63,7 @@ class Storage:
         if len(size) > plain_data.MOST_AXES:
             raise ValueError(f"it holds a tensor of {len(size)} axes")
         if not all(plain_data.is_count(number) for number in (offset, *size, *stride)):
-            raise ValueError("it holds a tensor whose size is not made of natural numbers")
+            raise ValueError("it holds a tensor with a size that is not made of natural numbers")
         stored, numel = self.numbers.numel(), math.prod(size)
         last = offset + sum((axis - 1) * step for axis, step in zip(size, stride, strict=True))
         if numel > stored or (numel and last >= stored):

@@ -304,7 +304,7 @@ def _compare(
 
 
 def _check_model(golden: Golden, contract: Contract, rows: int, ignore_precision: bool) -> None:
-    """Whether the episode was recorded for this contract and so many rows.
+    """Whether the episode was recorded for this contract and number of rows.
 
     Raises:
         OtherModelError: it was not; the message names the first field that differs.
