@@ -8,7 +8,13 @@ from typing import Literal, get_args
 
 from dt_export.flags import flag, flags
 
-GRAPHS = ("policy", "step", "sequence", "backbone")
+# Every graph in a few words: `--help` must not import PyTorch, which graphs.GRAPHS does.
+GRAPHS = {
+    "policy": "raw observations in, raw action out",
+    "step": "the same with cached keys and values, for control loops",
+    "sequence": "the bare network",
+    "backbone": "the transformer alone, with a cache",
+}
 Precision = Literal["fp32", "fp16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
 OPSETS = (20, 23)  # the first and the last
@@ -29,10 +35,8 @@ class Options:
     graph: str = flag(
         "--graph",
         "policy",
-        choices=GRAPHS,
-        help="policy: raw observations in, raw action out. step: the same with cached keys and "
-        "values, for control loops. sequence: the bare network. backbone: the transformer alone, "
-        "with a cache.",
+        choices=tuple(GRAPHS),
+        help=" ".join(f"{name}: {summary}." for name, summary in GRAPHS.items()),
     )
     outputs: tuple[str, ...] = flag(
         "--outputs",

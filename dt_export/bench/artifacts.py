@@ -13,6 +13,7 @@ from dt_export.bench import cold, kinds
 from dt_export.bench.candidate import Candidate, Setting
 from dt_export.errors import UsageError
 from dt_export.evaluation.policies import open_engine
+from dt_export.exporting import export
 
 TARGET_RETURN = 1000.0  # raw; any value means the same work
 
@@ -54,8 +55,6 @@ def exported(setting: Setting, graph: str, precision: str, slots: int | None) ->
     Raises:
         UsageError: this model has no such graph or precision.
     """
-    from dt_export.exporting import export
-
     # One file of windows serves every K; caches have a size, so there each K needs its own file.
     of_length = f"_{setting.length}" if kinds.has_slots(graph) else ""
     path = setting.exports.made(

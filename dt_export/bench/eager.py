@@ -18,6 +18,7 @@ from dt_export.bench.windows import full_window
 from dt_export.errors import UsageError
 from dt_export.exporting import export
 from dt_export.process.quiet import quietly
+from dt_export.validation.reference import load_transformers
 
 COMPILE_SECONDS = 180.0
 
@@ -44,8 +45,6 @@ def library_model(setting: Setting) -> nn.Module:
     Raises:
         UsageError: it is not installed, or cannot read this checkpoint.
     """
-    from dt_export.validation.reference import load_transformers
-
     if find_spec("transformers") is None:
         raise UsageError("transformers is not installed: `pip install transformers`")
     if setting.checkpoint.dialect != "huggingface":

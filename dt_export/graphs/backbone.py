@@ -99,7 +99,6 @@ def _play(
 
 KIND = Kind(
     name="backbone",
-    summary="the transformer alone, with a cache",
     model=Backbone,
     units=Units.EMBEDDINGS,
     make=make,

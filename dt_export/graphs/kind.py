@@ -34,7 +34,6 @@ class Kind:
 
     Args:
         name: for ``--graph`` and the contract.
-        summary: one sentence for ``--help`` and the docs.
         model: the class of model that it wraps.
         units: of its inputs.
         make: makes the module to trace, of a checkpoint, the names of its outputs and the dtype
@@ -56,7 +55,6 @@ class Kind:
     """
 
     name: str
-    summary: str
     model: type[nn.Module]
     units: Units
     make: Callable[[Checkpoint, tuple[str, ...], torch.dtype], nn.Module]
@@ -71,10 +69,6 @@ class Kind:
     stepwise: bool = False
     derived_axes: bool = False
     floats: Callable[[ModelConfig, int], int] | None = field(default=None)
-
-    @property
-    def raw(self) -> bool:
-        return self.units is Units.RAW
 
     @property
     def of_backbone(self) -> bool:

@@ -144,7 +144,6 @@ def trials(contract: Contract, config: ModelConfig) -> Iterator[Trial]:
 
 KIND = Kind(
     name="policy",
-    summary="raw observations in, raw action out",
     model=DecisionTransformer,
     units=Units.RAW,
     make=make,

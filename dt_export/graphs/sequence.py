@@ -100,7 +100,6 @@ def trials(contract: Contract, config: ModelConfig) -> Iterator[Trial]:
 
 KIND = Kind(
     name="sequence",
-    summary="the bare network",
     model=DecisionTransformer,
     units=Units.NORMALISED,
     make=make,

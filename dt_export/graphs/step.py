@@ -231,7 +231,6 @@ def trials(contract: Contract, config: ModelConfig) -> Iterator[Trial]:
 
 KIND = Kind(
     name="step",
-    summary="the same with cached keys and values, for control loops",
     model=DecisionTransformer,
     units=Units.RAW,
     make=make,

@@ -11,7 +11,7 @@ from torch import Tensor
 from dt_export.checkpoints.reading.arrays import read_npy, read_npz
 from dt_export.checkpoints.reading.damage import check_file, damaged, shown
 from dt_export.checkpoints.reading.document import REQUIRED, Document, numbers
-from dt_export.checkpoints.reading.documents import read_json, read_yaml
+from dt_export.checkpoints.reading.json_yaml import read_json, read_yaml
 from dt_export.checkpoints.reading.torch_files import read_torch
 from dt_export.errors import CheckpointError
 
