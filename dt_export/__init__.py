@@ -1,7 +1,7 @@
-"""dt-export: Decision Transformers to ONNX and TorchScript, proven equal to PyTorch.
+"""Export Decision Transformers to ONNX and TorchScript, proven equal to PyTorch.
 
-``load`` a checkpoint, ``export`` it, ``validate`` the file, and run it with ``dt_runtime``, which
-knows nothing of this package.
+``load`` a checkpoint, ``export`` it and ``validate`` the file. Run it with ``dt_runtime``, which
+does not need this package.
 """
 
 from typing import TYPE_CHECKING, Any

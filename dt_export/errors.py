@@ -1,10 +1,10 @@
-"""The two ways a command ends badly; everything else is a bug and shows its traceback."""
+"""The two kinds of failure a command reports; anything else is a bug and shows a traceback."""
 
 LONGEST = 2000  # characters of a message: names in it come from files, and may be of any length
 
 
 class UsageError(Exception):
-    """Something given by the user cannot be used: exit code 2."""
+    """Something that you passed cannot be used: exit code 2."""
 
     def __init__(self, message: str):
         half = LONGEST // 2
@@ -17,4 +17,4 @@ class CheckpointError(UsageError):
 
 
 class CheckError(Exception):
-    """A check ran and said no: exit code 1."""
+    """A check ran and failed: exit code 1."""

@@ -29,9 +29,9 @@ OnCase = Callable[[int, int], None]
 
 
 class ValidationFailedError(CheckError):
-    """The export does not do what the checkpoint does; nothing was written. ``report`` says where.
+    """The export differs from its checkpoint, and nothing was written. ``report`` has the details.
 
-    Either it is not equal to eager PyTorch, or a smaller precision earns another return.
+    Either it is not equal to eager PyTorch, or a smaller precision earns a different return.
     """
 
     def __init__(self, report: Report):
@@ -59,26 +59,28 @@ def export(
 ) -> tuple[Artifact, Report | None]:
     """Export a checkpoint.
 
-    Validation compares with eager PyTorch before the file gets its name. Its inputs are drawn from
-    a seed made of the weights, so that the same export gives the same bytes.
+    Validation compares the file with eager PyTorch before it gets its name. The seed of the inputs
+    is computed from the weights, so that the same export gives the same bytes.
 
     Args:
-        target: a key of ``dt_export.targets.TARGETS``.
-        path: where to write. By default ``<name>.onnx`` in this folder, with the graph and the
-            precision in its name where they are not the usual ones.
-        on_case: called with (done, in all) during validation.
-        force: replace a file that dt-export did not write. The checkpoint's own never is.
-        inputs: further files that are not to be replaced.
-        options: the fields of the target's options (see ``dt_export.options``).
+        checkpoint: what ``load`` returned.
+        target: ``onnx`` or ``torchscript``.
+        path: where to write. By default ``<name>.onnx`` in the current folder, with the graph and
+            the precision in its name if they are not the defaults.
+        on_case: called with (cases done, cases in all) during validation.
+        force: replace a file that dt-export did not write. The checkpoint's own files are never
+            replaced.
+        inputs: further files that must not be replaced.
+        options: fields of ``Options``, and for ONNX of ``OnnxOptions``, such as ``graph="step"``.
 
     Returns:
-        The artifact, and the report of its validation; None with ``validate=False``.
+        The artifact and the report of its validation. With ``validate=False`` the report is None.
 
     Raises:
-        UsageError: a graph, output, option or folder that does not exist, or a path that may not
-            be written.
-        ValidationFailedError: not equal; no file is left behind.
-        CheckError: the episodes of a smaller precision could not be played to their end.
+        UsageError: a graph, output, option or folder does not exist, or the path cannot be
+            written.
+        ValidationFailedError: the file is not equal to the checkpoint; no file is left behind.
+        CheckError: the episodes of a smaller precision could not be completed.
     """
     to, wanted = _target(target), _options(target, options)
     kind = graph_named(wanted.graph)
@@ -114,9 +116,7 @@ def check_options(checkpoint: Checkpoint, target: Target, kind: Kind, options: O
     sizes = {"--static-batch": options.static_batch, "--static-length": options.static_length}
     for flag, size in sizes.items():
         if size is not None and kind.floats is None:
-            raise UsageError(
-                f"{flag} belongs to --graph policy, step or sequence, not to {kind.name}"
-            )
+            raise UsageError(f"{flag} is for --graph policy, step or sequence, not {kind.name}")
         if size is not None and size < 1:
             raise UsageError(f"{flag} is {size}, expected at least 1")
     context = checkpoint.facts.context_length or 0
@@ -165,7 +165,7 @@ def _options(target: str, given: dict[str, Any]) -> Options:
     for name in given:
         if name not in known:
             raise UsageError(
-                f"{name} is no option of target {target}, expected some of "
+                f"{name} is not an option of target {target}, expected some of "
                 f"{', '.join(sorted(known))}"
             )
     return kind(**given)
@@ -244,7 +244,7 @@ def _play(
             report, not_played=f"the checkpoint names no {what} (--env, --target-return)"
         )
     if opened.contract.batch_size not in (None, 1):
-        return replace(report, not_played="the file has a batch of its own")
+        return replace(report, not_played="the file has a fixed batch size")
     try:
         env = make_environment(wanted.environment, environment)
     except UsageError as error:

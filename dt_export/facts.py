@@ -17,7 +17,7 @@ LARGEST = 3.4028234663852886e38  # of float32, and so of any number that a netwo
 SMALLEST = 1.1754943508222875e-38  # of float32's normal numbers: the least to divide by
 LONGEST_CONTEXT = 4096  # dt_runtime's MAX_CONTEXT_LENGTH; importing it here would take NumPy
 SomeFacts = TypeVar("SomeFacts", bound="Facts")
-PANEL = "Facts that a checkpoint may not carry"
+PANEL = "Facts that a checkpoint may not contain"
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Settled(Facts):
 
 @dataclass(frozen=True)
 class Overrides:
-    """Facts that the user gives, by flag or by keyword. None means not given.
+    """Facts that you pass, as flags or as keywords. None means not given.
 
-    This is the one table of these facts. The command line makes its options from it, and every
-    message, next command and list of flags takes its spelling from here.
+    This is the only table of these facts: the flags of the command line are made from it, and
+    messages take their spelling from here.
     """
 
     context_length: int | None = flag(
@@ -79,7 +79,7 @@ class Overrides:
         "--action-tanh/--no-action-tanh", help="Whether actions go through tanh.", panel=PANEL
     )
     discrete: bool | None = flag(
-        "--discrete/--no-discrete", help="Whether actions are choices, not numbers.", panel=PANEL
+        "--discrete/--no-discrete", help="Whether actions are discrete.", panel=PANEL
     )
     returns: bool | None = flag(
         "--returns/--no-returns",

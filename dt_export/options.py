@@ -1,6 +1,6 @@
-"""What you can ask of an export: one table for all targets, and one more for each target.
+"""The options of an export: one table for all targets, and one more for each target.
 
-The command line makes the flags of `dt-export onnx` and its like from these tables.
+The flags of `dt-export onnx` and `dt-export torchscript` are made from these tables.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ EPISODES = 20  # enough for two policies of the same return to agree within a fe
 
 @dataclass(frozen=True)
 class Options:
-    """What every target can be told.
+    """The options that all targets share.
 
-    ``static_batch`` and ``static_length`` are sizes that the file fixes, for engines that need it:
-    environments at once, and timesteps of every window (shorter ones are padded on the left). For
-    a step graph ``static_length`` is the context length, and ``static_batch`` also fixes the number
-    of slots at its default. ``environment`` is one that you name yourself; otherwise the
-    checkpoint's is used, but no module is imported for it, since a file may name any.
+    ``static_batch`` and ``static_length`` fix sizes for engines that need static shapes: the number
+    of environments, and the timesteps of every window (shorter ones are padded on the left). For a
+    step graph, ``static_length`` is the context length, and ``static_batch`` also fixes the number
+    of slots at its default. ``environment`` replaces the checkpoint's environment. A name with a
+    module (``module:Name-v0``) is only accepted here, never from a file.
     """
 
     graph: str = flag(
@@ -46,7 +46,7 @@ class Options:
         "[default: the first three]",
     )
     sample: bool = flag(
-        "--sample", False, help="Also put out mu and log_std of a stochastic policy."
+        "--sample", False, help="Also output mu and log_std of a stochastic policy."
     )
     static_batch: int | None = flag(
         "--static-batch", help="Fix the batch size, for engines that need it.", low=1
@@ -66,11 +66,11 @@ class Options:
 
 @dataclass(frozen=True)
 class OnnxOptions(Options):
-    """What the ONNX target can be told.
+    """The options of the ONNX target.
 
-    With fp16 and int8, ``episodes`` seeds are also played against fp32 if the environment is known
-    and installed; 0 skips that. ``format`` is ``onnx``, or ``ort`` for ONNX Runtime's own, which
-    comes with a list of its operators.
+    With fp16 and int8, the mean return of ``episodes`` episodes is also compared with fp32, if the
+    environment is known and installed; 0 skips this check. ``format`` is ``onnx``, or ``ort`` for
+    ONNX Runtime's own format, which comes with a list of its operators.
     """
 
     opset: int = flag(
@@ -84,20 +84,20 @@ class OnnxOptions(Options):
         "--precision",
         "fp32",
         choices=PRECISIONS,
-        help="fp16 is for CUDA, int8 (weights) for the CPU; both need --graph policy or step, and "
-        "both must earn the return of fp32.",
+        help="int8 is for the CPU, fp16 for CUDA. Both need --graph policy or step, and both must "
+        "come close to the return of fp32.",
     )
     format: str = flag(
         "--format",
         "onnx",
         choices=("onnx", "ort"),
-        help="ort: ONNX Runtime's own format, which its minimal builds read. The list of operators "
-        "that such a build needs is written next to it.",
+        help="ort: ONNX Runtime's own format, which its minimal builds read. A list of the "
+        "operators for such a build is written next to it.",
     )
     episodes: int = flag(
         "--episodes",
         EPISODES,
-        help="Seeds that fp16 and int8 play against fp32 before they pass; 0 for none.",
+        help="Episodes in which int8 and fp16 are compared with fp32; 0 skips this check.",
         low=0,
         high=1_000_000,
     )

@@ -25,19 +25,20 @@ def validate(
         artifact: an exported file of any target.
         model: the checkpoint: a preset, a path or a Hugging Face id. By default the one that the
             artifact names.
-        overrides: facts that the checkpoint does not carry, as for ``load``.
+        overrides: facts that the checkpoint does not contain, as for ``load``.
         provider: the execution provider to run on.
         reference: ``eager`` PyTorch, or the installed ``transformers``.
-        seed: draws the inputs; new ones every time without it.
-        precision: what you exported in. ``fp16`` and ``int8`` have wider tolerances, which apply
-            only if you state them here.
+        seed: seed of the inputs. By default they are new at every call.
+        precision: the precision you exported in. ``fp16`` and ``int8`` have wider tolerances, which
+            apply only if you pass them here.
         on_case: called with (cases done, cases in all).
 
     Returns:
         The report; ``report.passed`` says whether they are equal.
 
     Raises:
-        UsageError: either cannot be read, or the provider or the reference cannot be had.
+        UsageError: the artifact or the checkpoint cannot be read, or the provider or the reference
+            is not available.
     """
     opened, checkpoint = pair(Path(artifact), model, overrides or Overrides(), provider)
     return check(

@@ -9,10 +9,10 @@ Nothing is downloaded. The program
 1. searches for a linear policy that keeps the pole up for all 500 steps;
 2. plays it upright, leaning and with random actions, so that returns spread from 10 to 500;
 3. trains a Decision Transformer on those episodes: actions one-hot in, logits out;
-4. asks it for several returns and measures what it achieves;
-5. saves the checkpoint as transformers does, with a policy.json of what inference needs.
+4. asks it for several target returns and measures what it achieves;
+5. saves the checkpoint in transformers' format, with the facts for inference in policy.json.
 
-Copy it as a start for your own discrete environment: from step 3 on nothing knows of poles.
+Copy it for your own discrete environment: from step 3 on, nothing is specific to CartPole.
 """
 
 import argparse
@@ -307,7 +307,7 @@ def evaluate(
             tick(f"{len(alive)} of {size} still balance")
             if not len(alive):
                 break
-    table, rows = Table("asked", "achieved", "std", title=f"{ENVIRONMENT} returns"), []
+    table, rows = Table("target", "achieved", "std", title=f"{ENVIRONMENT} returns"), []
     for target, found in zip(recipe.targets, achieved.reshape(-1, recipe.episodes), strict=True):
         row = {"target": target, "mean": float(found.mean()), "std": float(found.std())}
         table.add_row(*(f"{number:.0f}" for number in row.values()))

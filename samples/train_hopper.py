@@ -9,10 +9,10 @@ Nothing is downloaded. The program
    and lower returns, which leaves a trail of gaits from a sprint to a drift backwards;
 2. plays every gait with several levels of noise and writes down what happened;
 3. trains a Decision Transformer on those episodes;
-4. asks it for returns over the whole range and measures what it achieves;
-5. saves the checkpoint as transformers does, with a policy.json of what inference needs.
+4. asks it for target returns over the whole range and measures what it achieves;
+5. saves the checkpoint in transformers' format, with the facts for inference in policy.json.
 
-Stop it with Ctrl-C whenever you like: the same command takes up where it left off.
+Stop it with Ctrl-C whenever you like: the same command resumes where it stopped.
 """
 
 import argparse
@@ -95,8 +95,8 @@ def main() -> int:
     add("--work", type=Path, metavar="DIR", help="for resuming (default: hopper-work)")
     add("--seed", type=int, default=Recipe.seed, help="default: %(default)s")
     add("--quick", action="store_true", help="tiny settings that only prove it runs (a minute)")
-    add("--evaluate-only", action="store_true", help="measure the checkpoint in --output, stop")
-    add("--plot", type=Path, metavar="FILE", help="draw achieved over asked, as .svg and .png")
+    add("--evaluate-only", action="store_true", help="only measure the checkpoint in --output")
+    add("--plot", type=Path, metavar="FILE", help="plot achieved over target, as .svg and .png")
     flags = parser.parse_args()
 
     from transformers.utils.logging import disable_progress_bar
@@ -437,7 +437,7 @@ def evaluate(
             tick(f"{len(alive)} of {size} still hop")
             if not len(alive):
                 break
-    table = Table("asked", "achieved", "std", "lowest", "highest", title=f"{ENVIRONMENT} returns")
+    table = Table("target", "achieved", "std", "lowest", "highest", title=f"{ENVIRONMENT} returns")
     rows = []
     for target in recipe.grid:
         found = achieved[asked == target]

@@ -25,7 +25,7 @@ class Found(Generic[Model]):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded checkpoint with every fact settled."""
+    """A loaded checkpoint, with all facts that inference needs."""
 
     name: str  # a short name to call files after
     path: Path  # where its files are on this machine

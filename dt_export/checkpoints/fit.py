@@ -37,8 +37,8 @@ def check(facts: Settled, config: ModelConfig) -> None:
     _check_divisors(facts)
     if config.discrete and any(getattr(facts, key) is not None for key in OF_NUMBERS):
         raise CheckpointError(
-            "actions are choices here, and choices have no action_low, action_high, action_scale "
-            "or action_offset: take them out, or say --no-discrete"
+            "actions are discrete, so they have no action_low, action_high, action_scale "
+            "or action_offset: remove them, or pass --no-discrete"
         )
     if config.window is not None and facts.context_length > config.window:
         raise CheckpointError(
@@ -71,7 +71,7 @@ def _check_divisors(facts: Settled) -> None:
         if not value >= SMALLEST:
             raise CheckpointError(
                 f"state_std[{index}] is {value}, expected above 0: the state would be divided "
-                "by it; add the small number that training added"
+                "by it; add the epsilon that training added"
             )
     for index, value in enumerate(facts.action_scale or ()):
         if not abs(value) >= SMALLEST:

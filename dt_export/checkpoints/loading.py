@@ -59,13 +59,13 @@ def load(
 ) -> Checkpoint:
     """Load a checkpoint: a preset's name, a local path, or a Hugging Face id.
 
-    Facts come from ``overrides`` (flags), then from files beside the weights, then from the
-    preset, then from ``fallback``, then from defaults, which are named in the checkpoint's notes.
-    With ``backbone`` the model is the transformer alone (dialect ``huggingface``).
+    Facts come from ``overrides`` (flags), then from files next to the weights, then from the
+    preset, then from ``fallback``, then from defaults. The checkpoint's notes list the defaults.
+    With ``backbone``, only the transformer is loaded (dialect ``huggingface``).
 
     Raises:
-        CheckpointError: not found, not readable, not understood; the message says which.
-        UsageError: flags that contradict the checkpoint.
+        CheckpointError: the checkpoint cannot be found, read or recognised.
+        UsageError: a flag contradicts the checkpoint.
     """
     overrides = overrides or Overrides()
     flags = sidecars.from_flags(overrides)
@@ -102,8 +102,8 @@ def load(
 def _backbone(located: Located, overrides: Overrides) -> Checkpoint:
     if not huggingface.detect(located.path):
         raise CheckpointError(
-            f"--graph backbone reads the dialect huggingface ({huggingface.LOOKED_FOR}), and "
-            f"{located.path} is none"
+            f"--graph backbone needs the dialect huggingface ({huggingface.LOOKED_FOR}): "
+            f"{located.path} is something else"
         )
     found = huggingface.load_backbone(located.path, overrides)
     source = Source(located.model, located.revision, reading.sha256(found.file))
@@ -133,7 +133,7 @@ def _find(path: Path, overrides: Overrides) -> tuple[str, Found[DecisionTransfor
 
 def _nobody(path: Path, contents: Contents | None) -> str:
     looked_for = "; ".join(f"{name}: {dialect.LOOKED_FOR}" for name, dialect in DIALECTS.items())
-    parts = [f"{path} is no checkpoint that dt-export knows. Looked for: {looked_for}."]
+    parts = [f"{path} is not a checkpoint that dt-export recognises. Looked for: {looked_for}."]
     if contents is None:
         with reading.damaged(path, "cannot be listed"):
             names = sorted(p.name for p in path.iterdir())[:8]
@@ -149,10 +149,10 @@ def _nobody(path: Path, contents: Contents | None) -> str:
         nearest = max(scores, key=scores.__getitem__)
         if scores[nearest] > 0:
             missing = [k for k in DIALECTS[nearest].SIGNATURE if k not in contents.tensors]
-            lacks = f"without {missing[0]}" if missing else "its weights alone, without config.json"
-            parts.append(f"Nearest: {nearest}, {lacks}.")
+            lacks = f"without {missing[0]}" if missing else "but config.json is missing"
+            parts.append(f"Closest match: {nearest}, {lacks}.")
     else:
-        parts.append(f"{contents.file.name} holds no state dict.")
+        parts.append(f"{contents.file.name} does not contain a state dict.")
     return " ".join(parts)
 
 

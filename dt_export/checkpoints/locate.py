@@ -12,6 +12,7 @@ from dt_export.facts import SIDECAR, Facts
 from dt_export.process.terminal import one_line
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+EXPORTED = (".onnx", ".ort")
 FILES = ("config.json", SIDECAR, "state_mean.npy", "state_std.npy")
 WAY_OUT = "a local directory works offline, and so does the bundled preset 'hopper'"
 
@@ -43,6 +44,11 @@ def locate(model: str, revision: str | None = None) -> Located:
     if local is not None:
         if revision is not None:
             raise UsageError(f"--revision {revision}: {model} is a local path, drop the flag")
+        if local.suffix in EXPORTED and local.is_file():
+            raise CheckpointError(
+                f"--model {model} is an exported file, not a checkpoint: pass the checkpoint that "
+                "it was made from"
+            )
         name = local.resolve().name if local.is_dir() else local.resolve().stem
         shown = "".join(character if character.isprintable() else "?" for character in name)
         return Located(local, name, shown)  # a contract holds printable text only
@@ -52,7 +58,7 @@ def locate(model: str, revision: str | None = None) -> Located:
     close = difflib.get_close_matches(model, PRESETS, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"presets: {', '.join(PRESETS)}"
     raise CheckpointError(
-        f"--model {one_line(model)}: no preset of that name, no such path, and no hub id "
+        f"--model {one_line(model)}: not a preset, not an existing path, and not a Hugging Face id "
         f"(owner/name); {hint}"
     )
 
@@ -113,8 +119,8 @@ def download(repo: str, revision: str | None) -> tuple[Path, str]:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else ""
         raise CheckpointError(
-            f"{repo!r} is no local path. Tried it{at} as a Hugging Face id, in the local cache and "
-            f"on the hub, which could not be reached ({type(error).__name__}: "
+            f"{repo!r} is not a local path. Tried it{at} as a Hugging Face id, in the local cache "
+            f"and on the hub, which could not be reached ({type(error).__name__}: "
             f"{one_line(reason[:160])}); {WAY_OUT}"
         ) from None
     return path, path.name

@@ -67,7 +67,9 @@ def beside(directory: Path) -> Facts:
     present = [key for key, path in arrays.items() if lexists(path)]
     if len(present) == 1:
         (missing,) = set(arrays) - set(present)
-        raise CheckpointError(f"{arrays[present[0]]} is there and {missing}.npy is not: need both")
+        raise CheckpointError(
+            f"{arrays[present[0]]} is there and {missing}.npy is not: both are needed"
+        )
     if present:
         mean, std = (
             numbers(reading.read_npy(path), path.name, key) for key, path in arrays.items()

@@ -39,7 +39,7 @@ def build(
     """Make a model, fill it and put it in eval mode.
 
     Args:
-        make: makes the model. It is first made without memory, and every shape is held against the
+        make: makes the model. It is first made without memory, and every shape is compared with the
             file's, so that no configuration can ask for more than the file has.
         names: each of our parameters to the file's.
         dead: a pattern of names that nobody reads: buffers and tables that stand idle.
@@ -148,7 +148,7 @@ def count(tensors: Mapping[str, Tensor], pattern: str, file: Path) -> int:
     for layer in range(len(found)):
         if str(layer) not in found:
             raise CheckpointError(
-                f"{file} has {len(found)} layers, and none of them has the number {layer}; seen: "
+                f"{file} has {len(found)} layers, but none has the number {layer}; seen: "
                 f"{', '.join(name[:40] for name in sorted(found)[:5])}"
             )
     return len(found)

@@ -129,7 +129,7 @@ def _whole(error: BaseException) -> BaseException:
 
 def _message(error: Any) -> str:
     """What Typer has to say, without its usage."""
-    return str(error.format_message())
+    return str(error.format_message()).replace(": Value error, ", ": ")
 
 
 def _how_to(error: Any) -> str:

@@ -19,7 +19,7 @@ class Measurement:
 
     candidates: tuple[str, ...] | None = flag(
         "--sides",
-        help="What to measure, separated by commas; a wrong name lists them.  [default: all]",
+        help="Candidates, separated by commas; a wrong name lists them.  [default: all]",
     )
     steps: int = flag(
         "--steps", 500, help="Measured calls of each candidate.", low=1, high=MOST_STEPS
@@ -29,12 +29,12 @@ class Measurement:
     )
     batch: int = flag("--batch", 1, help="Environments in one step.", low=1, high=4096)
     primed: int = flag(
-        "--primed", 3, help="Calls right before each measured one, not counted.", low=0, high=1000
+        "--primed", 3, help="Uncounted calls right before each measured one.", low=0, high=1000
     )
     cold: bool = flag(
         "--cold/--no-cold",
         True,
-        help="Also start new processes, and measure first action and peak memory.",
+        help="Also measure time to first action and peak memory, in new processes.",
     )
     sweep: bool = flag(
         "--sweep", False, help="Also measure over K, hidden size and batch (takes minutes)."

@@ -32,7 +32,7 @@ def golden(
     ] = None,
     recorded: Annotated[
         Path | None,
-        option("--replay", help="Replay this recording on the artifact, and write nothing."),
+        option("--replay", help="Replay this recording on the artifact instead."),
     ] = None,
     model: Annotated[
         str | None,
@@ -43,9 +43,7 @@ def golden(
             autocompletion=complete_model,
         ),
     ] = None,
-    seed: Annotated[
-        int, option("--seed", help="Draws the observations.", low=0, high=LAST_SEED)
-    ] = 0,
+    seed: Annotated[int, option("--seed", help="Seed of the inputs.", low=0, high=LAST_SEED)] = 0,
     slots: Annotated[
         int | None,
         option(
@@ -76,16 +74,17 @@ def golden(
     *,
     overrides: SameOverrides,
 ) -> None:
-    """Record a golden episode: inputs, and the actions that eager PyTorch gives for them.
+    """Record a golden episode (inputs, and eager PyTorch's actions for them), or replay one.
 
-    Any runtime can replay it to prove that it is right. Exit code of --replay: 0 equal, 1 not.
+    Use it to test a runtime in any language. With --replay the exit code is 0 if the artifact
+    reproduces the recording, and 1 if it does not.
 
     Example: `dt-export golden hopper.onnx`, then
     `dt-export golden hopper.onnx --replay hopper.golden.json`
     """
     if recorded is None:
         if tolerance is not None:
-            raise UsageError("--tolerance is for --replay: name the recording")
+            raise UsageError("--tolerance needs --replay and a recording")
         _record(artifact, output, model, overrides, seed, slots, batch, force)
         return
     chosen = {"--output": output, "--model": model, "--slots": slots, "--batch": batch}
@@ -126,21 +125,22 @@ def _record(
 
 
 def _replay(artifact: Path, recorded: Path, tolerance: float | None, provider: str) -> None:
+    from dt_runtime import ArgumentError
     from dt_runtime.golden import Golden, GoldenError, replay
 
     from dt_export.cli import show
-    from dt_export.evaluation.policies import policy_of
     from dt_export.targets import open_artifact
 
     if not recorded.is_file():
         raise UsageError(f"--replay {recorded}: no such file; record one with `dt-export golden`")
     try:
         episode = Golden.read(recorded)
-        options, engine = episode.options, open_artifact(artifact, provider).engine
-        policy = policy_of(engine, artifact, batch_size=options.batch_size, slots=options.slots)
-        result = replay(policy, episode, tolerance=tolerance)
+        # The engine, not a policy: a recording of another graph then fails by that name.
+        result = replay(open_artifact(artifact, provider).engine, episode, tolerance=tolerance)
     except GoldenError as error:
         raise UsageError(terminal.one_line(str(error))) from None
+    except ArgumentError as error:
+        raise UsageError(terminal.one_line(f"{artifact}: {error}")) from None
     terminal.console().print(show.replayed(result, episode))
     if not result.passed:
-        raise CheckError(f"{artifact} does not do what {recorded} holds")
+        raise CheckError(f"{artifact} does not reproduce {recorded}")

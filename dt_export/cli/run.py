@@ -26,10 +26,14 @@ class Episodes:
         expected="a finite number, within float32",
     )
     seed: int | None = flag(
-        "--seed", help="Of the first episode; the next adds 1.", low=0, high=LAST_SEED
+        "--seed", help="Seed of the first episode; each later one adds 1.", low=0, high=LAST_SEED
     )
     threads: int = flag(
-        "--threads", 1, help="Threads inside an operator, 0 for all.", low=0, high=MOST_THREADS
+        "--threads",
+        1,
+        help="Threads inside an operator; 0 lets ONNX Runtime choose.",
+        low=0,
+        high=MOST_THREADS,
     )
     slots: str | None = flag(
         "--slots", help="For a step graph: how many staggered caches, or `ring`.  [default: 4]"

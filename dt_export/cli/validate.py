@@ -39,7 +39,7 @@ def validate(
         int | None,
         option(
             "--seed",
-            help="Draws the inputs.  [default: new inputs every time]",
+            help="Seed of the inputs.  [default: new inputs every time]",
             low=0,
             high=LAST_SEED,
         ),
@@ -48,7 +48,7 @@ def validate(
         Precision | None,
         option(
             "--precision",
-            help="What the artifact counts in. fp16 and int8 have wider tolerances, which apply "
+            help="The precision of the artifact. fp16 and int8 have wider tolerances, which apply "
             "only if you ask for them here.  [default: the tolerance of fp32]",
         ),
     ] = None,
@@ -59,7 +59,7 @@ def validate(
     *,
     overrides: SameOverrides,
 ) -> None:
-    """Is an artifact equal to its checkpoint? Exit code 0: equal, 1: not equal, 2: usage.
+    """Compare an artifact with its checkpoint. Exit code 0: equal, 1: not equal, 2: usage error.
 
     Example: `dt-export validate hopper.onnx --model hopper`
     """

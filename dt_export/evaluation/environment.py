@@ -1,5 +1,6 @@
 """Gymnasium environments by name."""
 
+import sys
 import warnings
 from typing import Any
 
@@ -24,8 +25,8 @@ def make_environment(typed: str | None, stated: str | None = None) -> Any:
         raise UsageError("--env is missing, and the contract names no environment")
     if typed is None and ":" in name:
         raise UsageError(
-            f"the environment {one_line(name)} stands in a file and would import the module "
-            f"{one_line(name.partition(':')[0])}: if you trust it, name it yourself with --env"
+            f"the file names the environment {one_line(name)}, which would import the module "
+            f"{one_line(name.partition(':')[0])}: if you trust it, pass it with --env"
         )
     try:
         import gymnasium
@@ -40,7 +41,11 @@ def make_environment(typed: str | None, stated: str | None = None) -> Any:
     except gymnasium.error.Error as error:
         raise UsageError(one_line(f"--env {name}: {error}")) from None
     except ImportError as error:
-        what = one_line(f"--env {name} needs more than is installed ({error})")
+        module = name.partition(":")[0]
+        if ":" in name and module.partition(".")[0] not in sys.modules:
+            what = f"--env {name}: the module {module} cannot be imported: {error}"
+            raise UsageError(one_line(what)) from None
+        what = one_line(f"--env {name}: a package that it needs is not installed ({error})")
         raise UsageError(f"{what}: `pip install 'dt-export[gym]'`") from None
     except (Exception, SystemExit) as error:  # its own code, or arguments that it would need
         what = f"--env {name} cannot be made: {type(error).__name__}: {error}"

@@ -36,7 +36,7 @@ def play(
         raise CheckError(str(error)) from error
     except SystemExit as error:  # it would pass for the end of the command
         code = one_line(str(error.code))
-        raise UsageError(f"the environment left with exit code {code}") from error
+        raise UsageError(f"the environment called sys.exit, exit code {code}") from error
     finally:
         environment.close()
 

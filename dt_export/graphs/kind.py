@@ -124,10 +124,10 @@ class Kind:
         """
         if sample and not config.stochastic:
             raise UsageError(
-                "--sample needs a stochastic head (online-dt), and this model has none"
+                "--sample needs a stochastic head (online-dt), but this model has none"
             )
         if outputs and not self.chooses_outputs:
-            raise UsageError(f"--outputs belongs to --graph sequence, not to {self.name}")
+            raise UsageError(f"--outputs is for --graph sequence, not {self.name}")
         names = self.choose(config, outputs)
         return (*names, *(name for name in GAUSSIAN if sample and name not in names))
 

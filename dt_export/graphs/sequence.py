@@ -78,7 +78,7 @@ def choose(config: ModelConfig, outputs: tuple[str, ...]) -> tuple[str, ...]:
     """What was asked for, or all predictions.
 
     Raises:
-        UsageError: no output of that name, or none that this model has.
+        UsageError: there is no output of that name, or this model does not have it.
     """
     has = {"state_preds": config.predicts_state, "return_preds": config.predicts_return}
     predictions = tuple(

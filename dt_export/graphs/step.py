@@ -135,8 +135,8 @@ def choose(config: ModelConfig, outputs: tuple[str, ...]) -> tuple[str, ...]:
     """
     if config.positions not in ("timestep", "none"):
         raise UsageError(
-            "--graph step: this model embeds every token anew as its window moves "
-            f"(positions by {config.positions}), so nothing can be cached; use --graph policy"
+            "--graph step: the tokens of this model change as its window moves "
+            f"(positions by {config.positions}) and cannot be cached; use --graph policy"
         )
     return ("logits" if config.discrete else "action",)
 

@@ -21,9 +21,9 @@ __all__ = [
 
 
 def open_artifact(path: Path, provider: str = "cpu") -> Opened:
-    """Open any artifact of ours by its suffix, to run it.
+    """Open an artifact of any target to run it.
 
-    A TorchScript file is a program, and runs as soon as it is opened: ``read_contract`` does not.
+    A TorchScript file is a program and runs as soon as it is opened; ``read_contract`` runs none.
 
     Raises:
         UsageError: no such file, an unknown suffix, no contract inside, or no such provider.
@@ -34,7 +34,7 @@ def open_artifact(path: Path, provider: str = "cpu") -> Opened:
 
 
 def read_contract(path: Path) -> Contract:
-    """The contract of any artifact of ours. Nothing in the file is run.
+    """The contract of an artifact of any target. Nothing in the file is run.
 
     Raises:
         UsageError: as ``open_artifact``.
@@ -45,9 +45,9 @@ def read_contract(path: Path) -> Contract:
 
 
 def inspect(path: Path) -> tuple[Contract, Counter[str], str]:
-    """The contract, how many there are of each operator, and a note on how they were counted.
+    """The contract, the number of each operator, and a note on how they were counted.
 
-    Nothing in the file is run, and a TorchScript file, which is a program, is not even loaded.
+    Nothing in the file is run. A TorchScript file, which is a program, is not even loaded.
 
     Raises:
         UsageError: as ``open_artifact``.
@@ -63,6 +63,8 @@ def target_of(path: Path) -> Target:
     Raises:
         UsageError: no such file, or an unknown suffix.
     """
+    if path.is_dir():
+        raise UsageError(f"{path}: expected an artifact, and this is a folder")
     if not path.is_file():
         raise UsageError(f"{path}: no such file; make one with `dt-export onnx --model MODEL`")
     if path.suffix not in BY_SUFFIX:

@@ -1,4 +1,4 @@
-"""What an export makes, and what becomes of it when it is opened."""
+"""An exported file, and one that was opened to run."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ Run = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class Artifact:
-    """A file that was written."""
+    """An exported file."""
 
     path: Path
     contract: Contract

@@ -1,4 +1,4 @@
-"""What can be amiss with an artifact, or with the provider that is to run it, said to the user."""
+"""Errors of an artifact, or of the provider that should run it, as messages for the user."""
 
 import functools
 from collections.abc import Iterator

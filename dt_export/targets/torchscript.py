@@ -112,14 +112,14 @@ def read_contract(path: Path) -> Contract:
         if len(found) > 1:
             raise ContractError(f"{path} has {len(found)} contracts, expected one")
         if not any(CODE.fullmatch(entry.filename) for entry in archive.infolist()):
-            raise ContractError(f"{path} has a contract and no program; export it again")
+            raise ContractError(f"{path} has a contract but no program; export it again")
         content = _read(archive, found[0], LARGEST_CONTRACT)
     if len(content) > LARGEST_CONTRACT:
         raise ContractError(f"{path}: the contract has more than {LARGEST_CONTRACT} bytes")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ContractError(f"{path}: the contract is no text: {error}") from None
+        raise ContractError(f"{path}: the contract is not text: {error}") from None
     return Contract.from_json(text)
 
 
@@ -145,11 +145,11 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     except ContractError:
         raise
     except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error, ValueError) as error:
-        raise ContractError(f"{path} is no TorchScript file: {error}") from None
+        raise ContractError(f"{path} is not a TorchScript file: {error}") from None
     except OSError as error:
         if error.errno != errno.EINVAL:  # a directory that points before the file's beginning
             raise
-        raise ContractError(f"{path} is no TorchScript file: it ends early") from None
+        raise ContractError(f"{path} is not a TorchScript file: it ends early") from None
     except RuntimeError as error:  # encrypted
         raise ContractError(f"{path} cannot be read: {error}") from None
 

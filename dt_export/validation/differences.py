@@ -1,4 +1,4 @@
-"""An artifact's contract, held against the one that an export of the checkpoint would have."""
+"""An artifact's contract, compared with the one that an export of the checkpoint would have."""
 
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -18,7 +18,7 @@ from dt_export.targets.contract import contract_of
 
 
 def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What the runtime takes from the contract, held against what an export would have written.
+    """What the runtime takes from the contract, compared with what an export would have written.
 
     Not what it says of itself (producer, validation), nor what the user may choose at export
     without changing an action (target returns, environment): of these there are notes.
@@ -61,7 +61,7 @@ def notes(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
     found: list[str] = []
     if taken := [name for fact, name in _UNCHECKED.items() if fact in borrowed]:
         flags = [_FLAGS[fact] for fact in _UNCHECKED if fact in borrowed and fact in _FLAGS]
-        how = f" (give {', '.join(flags)})" if flags else ""
+        how = f" (pass {', '.join(flags)})" if flags else ""
         found.append(f"taken from the artifact itself, not checked: {', '.join(taken)}{how}")
     for name, seen, due in (
         ("target_returns", contract.target_returns, facts.target_returns or ()),
@@ -94,7 +94,8 @@ def precision_differences(opened: Opened, stated: str | None) -> Iterator[str]:
     said = {"the artifact's contract says": opened.contract.precision, "--precision says": stated}
     for who, precision in said.items():
         if precision not in (None, opened.precision):
-            yield f"precision: {who} {one_line(precision)}, its graph counts in {opened.precision}"
+            said_so = f"{who} {one_line(precision)}"
+            yield f"precision: {said_so}, the graph computes in {opened.precision}"
 
 
 def contract_due(contract: Contract, checkpoint: Checkpoint) -> Contract | None:

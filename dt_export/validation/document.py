@@ -67,7 +67,7 @@ class Document:
             return cls(report, content["artifact"], content["provider"], content["versions"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             what = f"{type(error).__name__}: {error}"
-            raise UsageError(f"this is no report of `dt-export validate --json`: {what}") from None
+            raise UsageError(f"not a report of `dt-export validate --json`: {what}") from None
 
 
 def document(report: Report, artifact: Path, provider: str | None = None) -> Document:

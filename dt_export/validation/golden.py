@@ -1,7 +1,7 @@
-"""Record golden episodes: what eager PyTorch does, for any runtime to be held against.
+"""Record golden episodes: the actions of eager PyTorch, to test any runtime with.
 
-No artifact runs here. Inputs are drawn from a seed, the schedule says which window answers, and the
-eager model is asked for the action on that very window.
+No artifact runs here. Inputs are drawn from a seed, the schedule gives the window of each action,
+and the eager model computes the action on exactly that window.
 """
 
 import base64
@@ -44,7 +44,7 @@ ROWS = 2  # so that one can be reset while the other goes on
 AFTER = 3  # steps after everything was reset in the end
 FRAMES = 8  # different ones of a model that sees pictures
 TRIES = 200  # draws of an observation until the choice is a clear one
-CLEAR = 4.0  # tolerances by which the likeliest index has to lead: two logits, each that far off
+CLEAR = 4.0  # tolerances by which the most likely index must lead: two logits, each that far off
 APPLIED_EVERY = 5  # steps at which something else than the action was really done
 IGNORED = 997.0  # rewards of rows at their first step, in quanta: nobody may take them off
 
@@ -69,25 +69,26 @@ def record(
 ) -> Golden:
     """Record a golden episode for an artifact of this contract.
 
-    Row 0 plays 2K + 5 steps without a break, so that every slot of a step graph begins anew; the
-    other rows are reset on their own along the way. Then all rows are reset and play a few steps
-    more. At some steps another action than the policy's was applied. In fp16 and int8 that is said
-    of every step: the runtime goes on from eager PyTorch's actions, so that errors do not add up.
+    Row 0 plays 2K + 5 steps without a break, so that every slot of a step graph begins anew. The
+    other rows are reset along the way, each at a different step. Then all rows are reset and play a
+    few more steps. At some steps the applied action differs from the policy's. In fp16 and int8
+    every step has an applied action: the runtime continues from eager PyTorch's actions, so that
+    its errors do not add up.
 
     Returns and rewards are multiples of a power of two, so that returns-to-go are exact in float32
     as well as in float64. Everything else is drawn as float32.
 
     Args:
-        checkpoint: what the artifact was exported from.
-        contract: the artifact's.
-        seed: draws the inputs.
-        batch_size: rows; without it 2, or what the file was made for.
-        slots: of a step graph; without it the runtime's default, or what the file was made for.
+        checkpoint: the checkpoint that the artifact was exported from.
+        contract: the artifact's contract.
+        seed: seed of the inputs.
+        batch_size: number of rows. By default 2, or the batch size that the file has fixed.
+        slots: slots of a step graph. By default the runtime's, or the number fixed in the file.
 
     Raises:
-        UsageError: the contract is not this checkpoint's, its graph has no golden episodes, or
+        UsageError: the contract does not match the checkpoint, the graph has no golden episodes, or
             ``batch_size`` or ``slots`` are not possible.
-        CheckError: no observation makes the discrete policy's choice clear.
+        CheckError: the discrete policy has near ties everywhere, so that its choice is never clear.
     """
     contract, options = _settled(checkpoint, contract, batch_size, slots)
     rng, context = np.random.default_rng(seed), contract.context_length
@@ -152,11 +153,11 @@ def _settled(
     """The contract, and options that it allows."""
     if not graph_of(contract).takes_observations:
         raise UsageError(
-            f"a {contract.graph} graph gives no actions, and a golden episode is made of them: "
+            f"a {contract.graph} graph has no actions to record: "
             "export --graph policy, step or sequence"
         )
     if differences := contract_differences(contract, checkpoint):
-        raise UsageError(f"the artifact is no export of this checkpoint: {differences[0]}")
+        raise UsageError(f"the artifact was not exported from this checkpoint: {differences[0]}")
     rows = contract.batch_size or ROWS if batch_size is None else batch_size
     if rows < 1 or contract.batch_size not in (None, rows):
         raise UsageError(
@@ -305,7 +306,7 @@ def _another(contract: Contract, action: np.ndarray, rng: np.random.Generator) -
 
 
 def _is_clear(contract: Contract, output: np.ndarray) -> bool:
-    """Whether rounding cannot change the choice: by how far the likeliest index leads."""
+    """Whether rounding cannot change the choice: how far the most likely index leads."""
     if contract.action.kind != "discrete" or len(output) < 2:
         return True
     second, best = np.sort(output.astype(np.float64))[-2:]

@@ -52,5 +52,5 @@ def _named(contract: Contract, overrides: Overrides) -> tuple[str, Overrides]:
         return source.model, replace(overrides, revision=overrides.revision or source.revision)
     raise UsageError(
         f"--model is missing: the artifact says that it was made from {source.model!r}, which is "
-        "no preset and no revision of a Hugging Face repository"
+        "neither a preset nor a Hugging Face id with a revision; pass it"
     )

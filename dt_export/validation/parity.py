@@ -44,8 +44,8 @@ def check(
         seed: draws the inputs; new ones every time without it. The report names it.
         tolerance: by default that of ``precision``, or a stricter one where the graph, or the
             contract, is of another; that is a difference too.
-        precision: what the user says that the artifact counts in. Unsaid, it is held to fp32's
-            tolerance: no file buys itself a wider one by looking like int8.
+        precision: the precision that the user states. Without it the tolerance of fp32 applies: no
+            file gets a wider one by looking like int8.
         on_case: called with (cases done, cases in all).
     """
     contract, seed = opened.contract, secrets.randbits(32) if seed is None else seed

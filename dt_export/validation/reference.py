@@ -1,4 +1,4 @@
-"""What an artifact is held to: eager PyTorch in float32 on the CPU, given the artifact's inputs."""
+"""The reference for an artifact: eager PyTorch in float32 on the CPU, with the same inputs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -80,7 +80,7 @@ def _affine(
 
 def _backbone(checkpoint: Checkpoint, name: str) -> Run:
     if name != "eager":
-        raise UsageError("--reference transformers compares policies and sequences, no backbone")
+        raise UsageError("--reference transformers is not for --graph backbone: use eager")
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a validation found: every comparison, and what follows from them."""
+"""The result of a validation."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from dt_export.validation.closed_loop import ClosedLoop
 
 @dataclass(frozen=True)
 class Comparison:
-    """One output in one case. ``error`` is what is held against the tolerance."""
+    """One output in one case. ``error`` is compared with the tolerance."""
 
     case: Case
     output: str
@@ -23,7 +23,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Report:
-    """Every comparison of a validation."""
+    """The result of a validation: every comparison, the tolerance and the verdict."""
 
     contract: Contract
     comparisons: tuple[Comparison, ...]

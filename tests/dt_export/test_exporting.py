@@ -82,7 +82,7 @@ def test_fp16_counts_in_half_between_float_ends(checkpoint, graph, tmp_path):
     assert report.passed and report.tolerance == 5e-3 and report.worst.error > 1e-6
     types = {spec.name: spec.dtype for spec in artifact.contract.inputs}
     assert types["states"] == types["actions"] == types["returns_to_go"] == "float32"
-    caches = [kind for name, kind in types.items() if name.startswith(("keys", "values"))]
+    caches = [kind for name, kind in types.items() if name.startswith("past_")]
     assert caches == ["float16"] * (2 * checkpoint.model.config.n_layer if graph == "step" else 0)
     assert artifact.contract.outputs[0].dtype == "float32"
     # The checkpoint itself is left in float32.

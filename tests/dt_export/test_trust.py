@@ -18,8 +18,7 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.exporting import export
 from dt_export.targets import open_artifact, read_contract
 from dt_export.targets.onnx import precision
-from dt_export.validation import check
-from dt_export.validation import command as validating
+from dt_export.validation import check, pairing
 
 # Environments: a module is imported only when the user names it.
 
@@ -78,7 +77,7 @@ def test_an_export_imports_no_module_that_a_file_names(cli, trap, naming):
     environment, mark = trap()
     code, out, _ = cli("onnx", "-m", naming(environment), "--precision", "int8", "--episodes", 1)
     assert code == 0 and not mark.exists()
-    assert "returns not compared" in out and "stands in a file" in out and "--env" in out
+    assert "returns not compared" in out and "the file names" in out and "with --env" in out
     (following,) = (line for line in out.splitlines() if "dt-export run" in line)
     assert "trap_here" not in following
 
@@ -124,7 +123,7 @@ def test_a_closed_loop_that_breaks_fails_the_export(trap, checkpoint_path, tmp_p
 def test_an_environment_does_not_choose_the_exit_code(cli, trap, policy_file, code):
     environment, _ = trap(f"raise SystemExit({code})")
     said = cli("run", policy_file, "--env", environment, "--target-return", 10)
-    assert said[0] == 2 and f"the environment left with exit code {code}" in said[2]
+    assert said[0] == 2 and f"the environment called sys.exit, exit code {code}" in said[2]
 
 
 def test_only_a_bundled_preset_is_bundled(artifacts):
@@ -132,7 +131,7 @@ def test_only_a_bundled_preset_is_bundled(artifacts):
     for model in ("bundled:robot", "bundled:hopper-medium", "robot"):
         lying = dataclasses.replace(contract, source=Source(model))
         with pytest.raises(UsageError, match=rf"--model is missing.*'{model}'"):
-            validating._named(lying, Overrides())
+            pairing._named(lying, Overrides())
 
 
 def test_spaces_that_do_not_fit_are_a_mistake(checkpoint, tmp_path):
@@ -288,7 +287,7 @@ def test_a_contract_buys_no_tolerance(cli, policy_file, checkpoint_path, tmp_pat
     path = rewritten(policy_file, tmp_path / "p.onnx", says(precision="int8"), a_little_off)
     code, out, _ = cli("validate", path, "-m", checkpoint_path)
     assert code == 1 and "tolerance 1e-05" in out
-    assert "contract says int8, its graph counts in fp32" in out
+    assert "contract says int8, the graph computes in fp32" in out
 
 
 @pytest.fixture(scope="module")
@@ -437,7 +436,7 @@ def test_the_user_may_say_what_it_must_be(cli, by_precision, checkpoint_path):
     code, out, _ = cli(*command[:-1])
     assert code == 1 and "tolerance 1e-05" in out and "validate with --precision int8" in out
     code, out, _ = cli(*command, "fp32")
-    assert code == 1 and "--precision says fp32, its graph counts in int8" in out
+    assert code == 1 and "--precision says fp32, the graph computes in int8" in out
 
 
 def nested(part, **fields):

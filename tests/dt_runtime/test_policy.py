@@ -177,7 +177,7 @@ NAN, INF = float("nan"), float("inf")
         (np.zeros((2, STATE)), r"observation has shape \(2, 5\), expected \(5,\)"),
         ([0, 0, NAN, 0, 0], r"observation\[2\] is nan"),
         ([0, 0, 0, -INF, 0], r"observation\[3\] is -inf"),
-        (["left"] * STATE, "observation is no array of numbers"),
+        (["left"] * STATE, "observation is not an array of numbers"),
         (None, "observation"),
     ),
 )

@@ -56,7 +56,7 @@ MISFITS = (
     ("discrete", OBSERVATION, ACTION, r"action is Box\(.*artifact gives Discrete\(4\)"),
     ("discrete", OBSERVATION, spaces.MultiBinary(4), r"action is MultiBinary\(4\).*Discrete\(4\)"),
     ("discrete", OBSERVATION, spaces.MultiDiscrete([4]), r"action is MultiDiscrete\(\[4\]"),
-    ("discrete", OBSERVATION, spaces.Discrete(3), "has 3 actions, and the artifact 4"),
+    ("discrete", OBSERVATION, spaces.Discrete(3), "has 3 actions, but the artifact 4"),
     ("discrete", OBSERVATION, spaces.Discrete(4, start=1), "from 1.*from 0.*TransformAction"),
     ("frames", spaces.Box(0.0, 1.0, (4, 84, 84)), CHOICES, "is float32.*frames of uint8"),
 )  # fmt: skip

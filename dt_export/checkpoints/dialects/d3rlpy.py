@@ -114,12 +114,12 @@ def _document(contents: Contents, notes: list[str]) -> tuple[Document, bool]:
         if tuple(int(n) for n in re.findall(r"[0-9]{1,9}", version)[:2]) < OLDEST:
             raise CheckpointError(
                 f"{file} was saved by d3rlpy {shown(version)}, which did not mask padding: "
-                "2.8 or newer is needed; load it there, train on, and save it again"
+                "load it in d3rlpy 2.8 or newer, train it further, and save it again"
             )
     else:
         path = contents.directory / "params.json"
         if not path.is_file():
-            raise CheckpointError(f"{file} is a bare d3rlpy model: params.json must be beside it")
+            raise CheckpointError(f"{file} is a bare d3rlpy model: params.json must be next to it")
         values = reading.read_json(path)
         notes.append("assumed d3rlpy 2.8 or newer: params.json does not say")
     document = Document.of(values, f"{file}: the d3rlpy configuration")
@@ -135,7 +135,7 @@ def _shape(document: Document) -> tuple[int, ...]:
     shape = document.integers("observation_shape")
     if len(shape) not in (1, 3):
         raise CheckpointError(
-            f"{document.where}: observation_shape is {shown(shape)}: vectors and images alone"
+            f"{document.where}: observation_shape is {shown(shape)}, expected a vector or an image"
         )
     return shape
 
@@ -339,7 +339,7 @@ def _reward_scale(params: Document, where: str) -> tuple[float, float]:
                 "multiply_first", False
             ) else shift
     raise CheckpointError(
-        f"{where}: the reward scaler {shown(kind)} clamps or is unknown: not a scale"
+        f"{where}: the reward scaler {shown(kind)} is not supported: it clips, or is unknown"
     )
 
 
@@ -349,7 +349,7 @@ def _frame_scale(params: Document, shape: tuple[int, ...], where: str) -> float 
     kind, _ = _scaler(params, "observation_scaler")
     if kind not in ("none", "pixel"):
         raise CheckpointError(
-            f"{where}: the observation scaler of images is {shown(kind)}, not pixel"
+            f"{where}: the observation scaler of images is {shown(kind)}, expected pixel"
         )
     return 255.0 if kind == "pixel" else 1.0
 

@@ -1,6 +1,6 @@
 """Statistics as NumPy writes them: .npy and .npz, plain numbers alone.
 
-The header says how large an array is, and anything can stand there, so it is held against the
+The header says how large an array is, and anything can stand there, so it is compared with the
 bytes that are there before memory is taken.
 """
 

@@ -125,7 +125,7 @@ class _Machine:
     def top(self, kind: type | tuple[type, ...]) -> Any:
         """The container on top, which stays there."""
         if not self.stack or not isinstance(self.stack[-1], kind):
-            raise ValueError("its pickle fills something that is no container")
+            raise ValueError("its pickle fills something that is not a container")
         return self.stack[-1]
 
     def push(self, value: Any) -> None:
@@ -214,7 +214,7 @@ class _Machine:
     def reduce(self, _: Any) -> None:
         arguments, function = self.pop(), self.pop()
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
-            raise ValueError("its pickle calls something that is no function")
+            raise ValueError("its pickle calls something that is not a function")
         call = self.vocabulary.calls.get(function.name)
         if call is None:
             raise NamesCodeError(f"a call of {function.name}")

@@ -24,7 +24,7 @@ MOST_AXES = 32
 def array(kind: Any, shape: Any, code: Any) -> Unbuilt:
     """numpy._core.multiarray._reconstruct: an array that its state will fill."""
     if kind != Name(NDARRAY):
-        raise ValueError("it holds an array of another class than numpy.ndarray")
+        raise ValueError("it holds an array that is not a numpy.ndarray")
     return Unbuilt(_fill)
 
 
@@ -34,9 +34,9 @@ def _fill(state: Any) -> np.ndarray:
     if not isinstance(dtype, np.dtype):
         raise ValueError("it holds an array without a type of plain numbers")
     if not isinstance(shape, tuple) or not isinstance(raw, bytes):
-        raise ValueError("it holds an array of something else than bytes")
+        raise ValueError("it holds an array of something that is not bytes")
     if len(shape) > MOST_AXES or not all(is_count(axis) for axis in shape):
-        raise ValueError("it holds an array whose shape cannot be")
+        raise ValueError("it holds an array with an impossible shape")
     if math.prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"it holds an array of {len(raw)} bytes, which its shape contradicts")
     return np.frombuffer(raw, dtype).reshape(shape, order="F" if fortran else "C")
@@ -61,7 +61,7 @@ def dtype(code: Any, *_: Any) -> Unbuilt:
 def scalar(kind: Any, raw: Any) -> bool | int | float:
     """numpy._core.multiarray.scalar: a number."""
     if not isinstance(kind, np.dtype) or not isinstance(raw, bytes) or len(raw) != kind.itemsize:
-        raise ValueError("it holds a NumPy scalar that is no plain number")
+        raise ValueError("it holds a NumPy scalar that is not a plain number")
     number: bool | int | float = np.frombuffer(raw, kind)[0].item()
     return number
 
@@ -92,7 +92,7 @@ def byte_array(content: Any = b"", encoding: Any = None) -> bytes:
     if isinstance(content, str) and encoding == "latin-1":
         return content.encode("latin1")
     if not isinstance(content, bytes | bytearray) or encoding is not None:
-        raise ValueError("it holds a bytearray of something else than bytes")
+        raise ValueError("it holds a bytearray of something that is not bytes")
     return bytes(content)
 
 
@@ -109,7 +109,7 @@ def device(*arguments: Any) -> str:
     """torch.device: its name; everything is read onto the CPU."""
     kind, *index = arguments
     if not isinstance(kind, str) or len(kind) > 40 or not all(map(is_count, index)):
-        raise ValueError("it holds a device that cannot be")
+        raise ValueError("it holds an impossible device")
     return ":".join(map(str, (kind, *index[:1])))
 
 
@@ -120,7 +120,7 @@ def is_count(value: Any) -> bool:
 
 def _sequence(items: Any) -> list[Any] | tuple[Any, ...]:
     if not isinstance(items, list | tuple):
-        raise ValueError("it holds a container made of something else than a sequence")
+        raise ValueError("it holds a container that is not made from a sequence")
     return items
 
 

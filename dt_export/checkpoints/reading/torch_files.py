@@ -2,7 +2,7 @@
 
 Two layouts (torch/serialization.py): a zip archive with ``data.pkl`` and one record a storage, and
 before PyTorch 1.6 a row of pickles with the storages behind them. Sizes that the pickle tells are
-held against the bytes that are there before memory is taken.
+compared with the bytes that are there before memory is taken.
 """
 
 import io
@@ -63,7 +63,7 @@ class Storage:
         if len(size) > plain_data.MOST_AXES:
             raise ValueError(f"it holds a tensor of {len(size)} axes")
         if not all(plain_data.is_count(number) for number in (offset, *size, *stride)):
-            raise ValueError("it holds a tensor whose size is not made of natural numbers")
+            raise ValueError("it holds a tensor with a size that is not made of natural numbers")
         stored, numel = self.numbers.numel(), math.prod(size)
         last = offset + sum((axis - 1) * step for axis, step in zip(size, stride, strict=True))
         if numel > stored or (numel and last >= stored):
@@ -83,7 +83,7 @@ def read_torch(path: Path) -> Any:
     Raises:
         CheckpointError: truncated, of another format, or a pickle that would run code.
     """
-    with _told(path, "is truncated or no PyTorch file"), path.open("rb") as file:
+    with _told(path, "is truncated or not a PyTorch file"), path.open("rb") as file:
         stream = Bounded(file)
         if _is_zip(stream):
             return _read_zip(path, stream)
@@ -112,9 +112,9 @@ def _told(path: Path, problem: str) -> Iterator[None]:
             yield
         except NamesCodeError as error:
             raise CheckpointError(
-                f"{path} is refused: it names {error}, which is more than tensors, containers and "
-                "numbers, and reading that would run code. "
-                "Where you trust it, load it there and save the weights alone: "
+                f"{path} is rejected: it names {error}, which is not a tensor, a container or a "
+                "number, and loading it would run code. "
+                "If you trust the file, load it with its own code and save only the weights: "
                 "torch.save(model.state_dict(), 'weights.pt'), "
                 "or safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
             ) from error
@@ -124,8 +124,8 @@ def _read_zip(path: Path, stream: Bounded) -> Any:
     with zipfile.ZipFile(stream) as archive:
         if any(name.endswith("/constants.pkl") for name in archive.namelist()):
             raise CheckpointError(
-                f"{path} is a TorchScript program and no checkpoint: give the checkpoint that it "
-                "was made of (`dt-export inspect` shows the contract of an artifact)"
+                f"{path} is a TorchScript program, not a checkpoint: pass the checkpoint that it "
+                "was made from (`dt-export inspect` shows the contract of an artifact)"
             )
         records = _records(path, archive, stream.size)
         pickles = [name for name in records if name.endswith("data.pkl") and name.count("/") == 1]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def episodes(played: list[Episode], provider: str) -> RenderableType:
-    right = ("seed", "asked", "return", "steps", "p50 us", "p99 us")
+    right = ("seed", "target", "return", "steps", "p50 us", "p99 us")
     table = plain_table("episode", *right, "end", right=("episode", *right))
     for index, episode in enumerate(played):
         seed = "" if episode.seed is None else str(episode.seed)

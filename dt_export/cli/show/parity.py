@@ -53,8 +53,8 @@ def _smaller(report: Report) -> Text | None:
     if report.passed or report.stated is not None or report.precision == "fp32":
         return None
     return Text(
-        f"held to the tolerance of fp32, but its graph computes in {report.precision}: if that is "
-        f"what you exported, validate with --precision {report.precision}",
+        f"compared with the tolerance of fp32, but the graph computes in {report.precision}: if "
+        f"you exported it so, validate with --precision {report.precision}",
         style="yellow",
     )
 

@@ -1,4 +1,4 @@
-"""dt-runtime: run exported Decision Transformers with NumPy and ONNX Runtime alone."""
+"""Run exported Decision Transformers with NumPy and ONNX Runtime only."""
 
 from dt_runtime.contract import Contract, ContractError
 from dt_runtime.engine import OnnxEngine, available_providers

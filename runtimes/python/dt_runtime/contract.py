@@ -1,7 +1,7 @@
-"""The contract: everything you need to know to run an artifact, as a JSON document inside it.
+"""The contract: a JSON document inside an artifact, with everything you need to run it.
 
 An ONNX file has it under the metadata key ``dt_export``, and a TorchScript file as the extra file
-``dt_export.json``. Floats read back bit for bit.
+``dt_export.json``. Floats are read back exactly.
 """
 
 import json
@@ -37,7 +37,7 @@ Axis = int | str
 
 
 class ContractError(ValueError):
-    """The file has no contract, or one that this version cannot read."""
+    """The file has no contract, an invalid one, or one that this version cannot read."""
 
 
 @dataclass(frozen=True)

@@ -43,63 +43,63 @@ PLAIN_TEXT: JsonSchema = {"not": {"pattern": UNSEEN}}
 MEANINGS: dict[type, dict[str, str]] = {
     Contract: {
         "graph": "Which inputs and outputs the file has: policy (a window in, an action out), step "
-        "(one timestep in, an action out, caches in between), sequence (the bare network) or "
-        "backbone (a Hugging Face GPT-2 body alone).",
-        "dialect": "The kind of checkpoint that the weights came from, such as huggingface.",
+        "(one timestep and caches in, an action and caches out), sequence (the bare network) or "
+        "backbone (only a Hugging Face GPT-2 body).",
+        "dialect": "The codebase that the checkpoint came from, such as huggingface.",
         "state": "The observation.",
         "action": "The action.",
         "context_length": "K, the most timesteps in a window. Counted in timesteps, not tokens.",
-        "max_ep_len": "How many timesteps the model has embeddings for. Later ones get the last.",
+        "max_ep_len": "How many timesteps the model knows. Later timesteps use the last one.",
         "inputs": "The graph's inputs.",
         "outputs": "The graph's outputs.",
         "format": "Version of this document, major.minor.",
         "precision": "What the weights are stored in: fp32, fp16 or int8.",
         "first_timestep": "The number of an episode's first timestep, 0 or 1.",
         "return_scale": "The network sees raw returns divided by this. A policy or step graph "
-        "divides by itself; for a sequence graph the caller does.",
+        "does this itself; for a sequence graph the caller must.",
         "target_returns": "Raw returns of an episode to ask for, the usual one first.",
         "environment": "Gymnasium's name of the environment that the policy was trained for.",
         "source": "Where the weights came from.",
         "producer": "Versions of the software that wrote the file. For people, not for programs.",
-        "validation": "What the export proved before it wrote the file; null if it proved nothing.",
+        "validation": "The result of the export's validation; null with --no-validate.",
     },
     StateSpec: {
         "shape": "Shape of one observation.",
-        "names": "A name for each number of it, flattened.",
-        "mean": "Of the training data, raw units, flattened. The network was trained on "
-        "(raw - mean) / std. A policy or step graph normalises by itself; for a sequence graph "
-        "the caller does. null for none.",
+        "names": "A name for each number, flattened.",
+        "mean": "Mean of the training data, raw units, flattened. The network was trained on "
+        "(raw - mean) / std. A policy or step graph normalises itself; for a sequence graph the "
+        "caller must. null for none.",
         "std": "See mean.",
     },
     ActionSpec: {
         "kind": "continuous (numbers) or discrete (one index out of size).",
-        "size": "Numbers in an action, or choices.",
+        "size": "Components of an action, or number of choices.",
         "names": "A name for each of them.",
         "low": "Lower bound of each number, raw units; null for none.",
         "high": "Upper bound of each number, raw units; null for none.",
-        "scale": "raw = network's * scale + offset, where the network has units of its own. A "
-        "policy or step graph converts by itself; for a sequence graph the caller does.",
+        "scale": "raw = network's * scale + offset, if the network has its own units. A policy or "
+        "step graph converts itself; for a sequence graph the caller must.",
         "offset": "See scale.",
     },
     TensorSpec: {
         "name": "The tensor's name in the graph.",
         "dtype": "NumPy's name of its type.",
-        "shape": "A number for an axis of fixed size; else a name (batch, sequence, slots, tokens, "
-        "past), or a sum of products such as 3*sequence or past + tokens.",
+        "shape": "A number for an axis of fixed size; otherwise a name (batch, sequence, slots, "
+        "tokens, past), or a sum of products such as 3*sequence or past + tokens.",
     },
     Source: {
-        "model": "A repository on the Hugging Face hub, the name of a file, or a preset.",
+        "model": "A Hugging Face id, the name of a file, or a preset.",
         "revision": "Commit of the repository.",
-        "sha256": "Of the file that held the weights, hexadecimal.",
+        "sha256": "Hash of the file with the weights, hexadecimal.",
     },
     Validation: {
-        "cases": "Sets of inputs that were compared with eager PyTorch.",
-        "max_abs_error": "Greatest absolute difference of an output.",
-        "max_error": "The same over the output's scale: compare this with the tolerance.",
-        "tolerance": "What was allowed.",
-        "reference": "What it was compared with: eager or transformers.",
-        "episodes": "Episodes played by a smaller precision and by fp32, on the same seeds.",
-        "mean_return": "Mean raw return of those.",
+        "cases": "Sets of inputs that were compared with the reference.",
+        "max_abs_error": "Largest absolute error of an output.",
+        "max_error": "The same, relative to the output's scale; this is compared with tolerance.",
+        "tolerance": "Largest error allowed.",
+        "reference": "What the file was compared with: eager or transformers.",
+        "episodes": "Episodes that the smaller precision and fp32 both played, on the same seeds.",
+        "mean_return": "Mean raw return of the smaller precision.",
         "fp32_return": "Mean raw return of fp32.",
     },
 }
@@ -154,7 +154,7 @@ def contract_schema() -> JsonSchema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Contract of an exported Decision Transformer",
-        "description": f"Format {FORMAT}. Unknown fields are to be ignored.",
+        "description": f"Format {FORMAT}. Ignore unknown fields.",
         **_object(Contract),
         "allOf": _conditions(),
         "$defs": {part.__name__: _object(part) for part in parts},

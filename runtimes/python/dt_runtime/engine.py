@@ -32,12 +32,12 @@ _said_fallback = False
 class OnnxEngine:
     """One ONNX Runtime session over one artifact.
 
-    On CUDA and TensorRT the bound arrays have twins on the device: inputs are copied there before a
-    run and outputs back after it. An array that is bound as input and as output, such as a cache,
+    On CUDA and TensorRT, every bound array has a copy on the device: inputs are copied there before
+    a run and outputs back after it. An array that is bound as input and as output, such as a cache,
     stays on the device, and its host memory is not read again.
 
     Args:
-        path: an ``.onnx`` or ``.ort`` file with our contract in its metadata.
+        path: an ``.onnx`` or ``.ort`` file that dt-export wrote.
         provider: ``cpu``, ``cuda``, ``tensorrt``, or ``auto``: CUDA if it works, otherwise the
             CPU. For single operators TensorRT falls back to CUDA, and CUDA to the CPU.
         threads: threads inside an operator; 1 suits a control loop, 0 lets ONNX Runtime choose.
@@ -47,8 +47,8 @@ class OnnxEngine:
 
     Raises:
         FileNotFoundError: no such file.
-        ContractError: not an ONNX file, a file without our contract, or a file whose graph does not
-            match its contract.
+        ContractError: not an ONNX file, a file without a contract, or a contract that does not
+            match its graph.
         ValueError: no provider of that name, too many threads, or ``cuda_graph`` without CUDA.
         RuntimeError: the provider you asked for is not available.
         ImportError: ONNX Runtime is not installed.

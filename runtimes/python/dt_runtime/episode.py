@@ -1,4 +1,4 @@
-"""What came of one episode."""
+"""The result of one episode."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ import numpy as np
 class Episode:
     """One finished episode. Returns are raw.
 
-    ``seed`` is what the environment was reset with: None where it chose for itself, as a vector
-    environment does that resets its rows on its own. ``latencies`` are the seconds of each call of
-    ``Policy.act``; with a vector environment a call serves all rows.
+    ``seed`` is the seed that the environment was reset with, or None if the environment chose one,
+    as vector environments do when they reset a row themselves. ``latencies`` are the seconds of
+    each call of ``Policy.act``; with a vector environment, one call serves all rows.
     """
 
     seed: int | None

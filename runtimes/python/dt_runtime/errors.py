@@ -4,7 +4,7 @@
 class ArgumentError(ValueError):
     """You passed something that this artifact or this class cannot take.
 
-    An option out of its range, another number of rows or slots, an environment of other spaces. It
-    is a ``ValueError`` with a name of its own, so that a program can show its message to a user and
-    let other ``ValueError`` s, which are bugs, through.
+    For example an option out of range, a wrong number of rows or slots, or an environment with
+    other spaces. It is a subclass of ``ValueError``, so that a program can show this message to its
+    user and treat any other ``ValueError`` as a bug.
     """

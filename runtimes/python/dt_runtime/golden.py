@@ -1,8 +1,8 @@
-"""Golden episodes: a short recorded run that every runtime has to reproduce.
+"""Golden episodes: a short recorded run that every runtime must reproduce.
 
-The document holds what goes in (observations, rewards, applied actions, resets of rows) and what
-eager PyTorch answers on the very windows that the runtime has to report. docs/golden.md states the
-format for other languages; ``dt_export.validation.golden`` records.
+The document has the inputs (observations, rewards, applied actions, resets of rows), and eager
+PyTorch's actions on the windows that the runtime must report. docs/golden.md describes the format
+for other languages; ``dt_export.validation.golden`` records.
 """
 
 import base64
@@ -31,7 +31,7 @@ Numbers = tuple[tuple[float, ...], ...]  # a list for each row
 
 
 class GoldenError(ValueError):
-    """The document is no golden episode, or one that this version cannot replay."""
+    """The document is not a golden episode, or this version cannot replay it."""
 
 
 class OtherModelError(GoldenError):
@@ -182,7 +182,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """The first thing in a replay that is not what was recorded."""
+    """The first difference between a replay and its recording."""
 
     event: int  # index into ``Golden.events``
     row: int
@@ -200,7 +200,7 @@ class Mismatch:
 
 @dataclass(frozen=True)
 class Replay:
-    """What came of a replay."""
+    """The result of a replay."""
 
     acts: int  # calls of act that were compared
     max_abs_error: float  # of an action's numbers; of discrete actions 1.0 if any index differs
@@ -223,16 +223,16 @@ def replay(
     """Play a golden episode and compare actions, windows, timesteps and returns-to-go.
 
     Args:
-        policy: an artifact or an engine, of which a policy with the recorded options is made; or a
-            policy of yours, made with those options and without a temperature. It is reset.
+        policy: an artifact or an engine, to be run with the recorded options. Or your own policy,
+            with the same options and without a temperature; it is reset.
         golden: a golden episode, or the path of one.
-        tolerance: instead of the recorded one. Then the precision may differ from the recorded one.
-        provider: of a policy that is made here.
+        tolerance: replaces the recorded one. The precision may then differ from the recorded one.
+        provider: the execution provider, if ``policy`` is an artifact.
 
     Raises:
         OtherModelError: it was recorded for another model, graph, precision or batch size.
         GoldenError: it cannot be read.
-        Whatever ``Policy`` raises for an artifact that it cannot run.
+        Exception: whatever ``Policy`` raises for an artifact that it cannot run.
     """
     if not isinstance(golden, Golden):
         golden = Golden.read(Path(golden))
@@ -304,7 +304,7 @@ def _compare(
 
 
 def _check_model(golden: Golden, contract: Contract, rows: int, ignore_precision: bool) -> None:
-    """Whether the episode was recorded for this contract and so many rows.
+    """Whether the episode was recorded for this contract and number of rows.
 
     Raises:
         OtherModelError: it was not; the message names the first field that differs.

@@ -27,7 +27,7 @@ class Graph:
 
 
 def _window(contract: Contract, rows: int, slots: int | str | None, one_shape: bool) -> Window:
-    """The last K timesteps of so many rows; all padded to K if the engine wants one shape.
+    """The last K timesteps of each row; all padded to K if the engine wants one shape.
 
     Raises:
         ValueError: ``slots`` is given, or there are more rows than memory should hold.
@@ -41,7 +41,7 @@ def _window(contract: Contract, rows: int, slots: int | str | None, one_shape: b
 
 
 def _slots(contract: Contract, rows: int, slots: int | str | None, one_shape: bool) -> Slots:
-    """Caches for so many rows; a step graph has one shape in any case.
+    """Caches for all rows; a step graph has one shape in any case.
 
     Raises:
         ValueError: that number of slots is not possible, or there are more rows than memory should

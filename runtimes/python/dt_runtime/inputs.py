@@ -25,16 +25,16 @@ def numbers(field: str, value: Any) -> np.ndarray:
     if type(value) is np.ndarray and value.dtype.kind in "biuf":
         return value
     if isinstance(value, np.ma.MaskedArray):
-        raise ValueError(f"{field} is a masked array: fill what is masked with numbers first")
+        raise ValueError(f"{field} is a masked array: fill the masked entries first")
     try:
         array = np.asarray(value)
     except MemoryError:
         raise
     except Exception:  # whatever the conversion of a foreign object raises
-        raise ValueError(f"{field} is no array of numbers: {shown(value)}") from None
+        raise ValueError(f"{field} is not an array of numbers: {shown(value)}") from None
     if array.dtype.kind not in "biuf":
         what = f"{array.dtype}" if isinstance(value, np.ndarray) else shown(value)
-        raise ValueError(f"{field} is no array of numbers: {what}")
+        raise ValueError(f"{field} is not an array of numbers: {what}")
     return array
 
 

@@ -80,16 +80,16 @@ class Policy:
         threads: threads inside an operator; 0 lets ONNX Runtime choose.
         cuda_graph: record the step once and replay it (see ``OnnxEngine``). Windows then always
             have K timesteps, and shorter ones are padded.
-        temperature: for a discrete policy. None takes the likeliest action; a number above 0 draws
-            from the softmax of the logits divided by it.
+        temperature: for a discrete policy. None takes the most likely action; a number above 0
+            draws from the softmax of the logits divided by it.
         seed: seed of those draws.
         on_fault: ``raise``, ``hold`` or ``zero``, see above.
 
     Raises:
         FileNotFoundError, ContractError, RuntimeError, ImportError: see ``OnnxEngine``.
         TypeError: the artifact is neither a path nor an engine.
-        ValueError: an option is unknown or out of range, there are more rows than memory should
-            hold, or a policy cannot run this graph or its outputs.
+        ValueError: an option is unknown or out of range, there are too many rows for memory, or a
+            policy cannot run this graph or its outputs.
 
     Example:
         >>> policy = Policy("hopper.onnx")

@@ -1,4 +1,4 @@
-"""What a policy asks of an engine, and of the runs that the engine binds.
+"""What a policy needs from an engine, and from the runs that the engine binds.
 
 ``OnnxEngine`` is an ``Engine``; docs/your-own-engine.md shows how to write another one.
 """
@@ -56,14 +56,14 @@ class Engine(Protocol):
 
         ``inputs`` has every input of the contract. ``outputs`` has the outputs that the policy
         reads, which may be fewer than the contract's. An array in both is a cache: the run reads
-        it before it writes it. The arrays stay the caller's, who fills them before each call.
+        it before it writes it. The caller owns the arrays and fills them before each call.
         """
         ...
 
 
 @runtime_checkable
 class Reopens(Protocol):
-    """An engine that cannot serve two policies, and so makes another one for ``Policy.clone``."""
+    """An engine that cannot serve two policies, and makes a second engine for ``Policy.clone``."""
 
     def another(self) -> Engine:
         """An engine of the same artifact for a second policy, which may run in another thread."""
@@ -72,7 +72,7 @@ class Reopens(Protocol):
 
 @dataclass(frozen=True)
 class Traits:
-    """Optional attributes of an engine, and what holds for an engine that lacks them."""
+    """Optional attributes of an engine, and their defaults."""
 
     provider: str = "custom"  # what ``Policy.provider`` reports
     cuda_graph: bool = False  # all runs must have one shape

@@ -1,4 +1,4 @@
-"""Whole episodes of a policy in a Gymnasium environment, a single one or a vector of them."""
+"""Whole episodes of a policy in a Gymnasium environment or vector environment."""
 
 from collections.abc import Callable
 from time import perf_counter
@@ -36,21 +36,21 @@ def rollout(
         policy: it is reset at the start of each episode.
         env: ``reset(seed=...)`` gives (observation, info), ``step(action)`` gives (observation,
             reward, terminated, truncated, info).
-        episodes: how many.
-        target_return: the raw return to ask for; without it, the contract's first target.
+        episodes: how many episodes to play.
+        target_return: the raw return to ask for. The default is the contract's first target.
         seed: episode ``i`` is reset with ``seed + i``; without it the environment chooses. A vector
             environment that resets itself (``NEXT_STEP``, ``SAME_STEP``) takes a seed only for the
-            first episode of each row and goes on with its own random numbers.
-        max_steps: ends an episode as truncated after that many steps.
+            first episode of each row and continues with its own random numbers.
+        max_steps: truncates an episode after that many steps.
         on_step: called after each step with (episode, steps so far, return so far).
 
     Returns:
-        The episodes in order, whichever ended first.
+        The episodes in the order of their numbers.
 
     Raises:
-        ValueError: ``batch_size`` is not the number of environments, spaces of the environment
-            contradict the contract, a vector environment does not say how it resets, or one that
-            resets itself is to be cut short by ``max_steps`` and then go on.
+        ValueError: ``batch_size`` is not the number of environments, the environment's spaces
+            contradict the contract, a vector environment does not name its autoreset mode, or
+            ``max_steps`` would have to cut short a row that resets itself.
     """
     check_spaces(policy, env)
     if is_vector(env):

@@ -46,7 +46,7 @@ def parse(text: str) -> dict[str, Any]:
     except ValueError as error:  # JSONDecodeError, or an integer of thousands of digits
         raise SchemaError(f"is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise SchemaError(f"is no JSON object but {type(document).__name__}")
+        raise SchemaError(f"is a {type(document).__name__}, not a JSON object")
     return document
 
 
@@ -160,7 +160,7 @@ def shown(value: Any) -> str:
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _finite(text: str) -> float:

@@ -261,7 +261,7 @@ class Slots:
         return 1
 
     def lengths(self, taken: np.ndarray) -> np.ndarray:
-        """Timesteps in the windows of the last actions, after so many steps were taken, [B]."""
+        """Timesteps in the windows of the last actions, after ``elapsed`` steps, [B]."""
         lengths: np.ndarray = self._lengths[self._all_turns(np.maximum(taken - 1, 0))]
         return lengths
 

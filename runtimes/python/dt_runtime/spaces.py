@@ -45,7 +45,7 @@ def _check_action(contract: Contract, space: Any) -> None:
     if kind != due:
         expected = f"Discrete({action.size})" if due == "Discrete" else f"a Box of ({action.size},)"
         raise ArgumentError(
-            f"the environment's action is {_shown(space)}, and the artifact gives {expected}"
+            f"the environment's action is {_shown(space)}, but the artifact gives {expected}"
             + _made_for(contract)
         )
     if due == "Box":
@@ -53,12 +53,12 @@ def _check_action(contract: Contract, space: Any) -> None:
         return
     if space.n != action.size:
         raise ArgumentError(
-            f"the environment has {space.n} actions, and the artifact {action.size}"
+            f"the environment has {space.n} actions, but the artifact {action.size}"
             + _made_for(contract)
         )
     if getattr(space, "start", 0) != 0:
         raise ArgumentError(
-            f"the environment counts its actions from {space.start}, and the artifact from 0: "
+            f"the environment counts its actions from {space.start}, but the artifact from 0: "
             "wrap the environment in gymnasium.wrappers.TransformAction to add the start"
         )
 
@@ -68,7 +68,7 @@ def _check_observation(contract: Contract, space: Any, vector: bool) -> None:
     if kind != "Box":
         wrapper = f"gymnasium.wrappers.{'vector.' if vector else ''}FlattenObservation"
         raise ArgumentError(
-            f"the environment's observation is {_shown(space)}, and the artifact expects a Box of "
+            f"the environment's observation is {_shown(space)}, but the artifact expects a Box of "
             f"{tuple(shape)}"
             + (f": wrap the environment in {wrapper}" if kind in FLATTENABLE else "")
         )
@@ -77,7 +77,7 @@ def _check_observation(contract: Contract, space: Any, vector: bool) -> None:
     seen = getattr(space, "dtype", None)
     if dtype == "uint8" and seen is not None and seen.kind not in "iu":
         raise ArgumentError(
-            f"the environment's observation is {seen}, and the artifact expects frames of uint8, "
+            f"the environment's observation is {seen}, but the artifact expects frames of uint8, "
             "0 to 255"
         )
 
@@ -85,7 +85,7 @@ def _check_observation(contract: Contract, space: Any, vector: bool) -> None:
 def _check_shape(contract: Contract, name: str, space: Any, expected: tuple[int, ...]) -> None:
     if space.shape is not None and tuple(space.shape) != tuple(expected):
         raise ArgumentError(
-            f"the environment's {name} has shape {tuple(space.shape)}, and the artifact expects "
+            f"the environment's {name} has shape {tuple(space.shape)}, but the artifact expects "
             f"{tuple(expected)}" + _made_for(contract)
         )
 

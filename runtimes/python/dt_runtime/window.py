@@ -117,7 +117,7 @@ class Window:
         return min(steps, self.context_length)
 
     def lengths(self, taken: np.ndarray) -> np.ndarray:
-        """Timesteps in the windows of the last actions, after so many steps were taken, [B]."""
+        """Timesteps in the windows of the last actions, after ``elapsed`` steps, [B]."""
         lengths: np.ndarray = np.minimum(taken, self.context_length)
         return lengths
 

@@ -134,7 +134,7 @@ def test_a_layer_far_away_builds_nothing(tmp_path):
     tensors = kzl.state_dict(np.random.default_rng(0), options)
     tensors["transformer.h.99999999.ln_1.weight"] = np.ones(24, np.float32)
     torch.save({n: torch.from_numpy(np.asarray(v)) for n, v in tensors.items()}, tmp_path / "m.pt")
-    refused(tmp_path / "m.pt", r"none of them has the number \d+; seen: .*99999999")
+    refused(tmp_path / "m.pt", r"none has the number \d+; seen: .*99999999")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_choices_have_no_bounds_and_no_scale(tmp_path):
     directory = save_hugging_face(tmp_path / "ck", action_tanh=False)
     facts = {"discrete": True, "action_scale": [1.0, 1.0], "action_offset": [0.0, 0.0]}
     (directory / "policy.json").write_text(json.dumps(facts))
-    refused(directory, "actions are choices here, and choices have no")
+    refused(directory, "actions are discrete, so they have no")
 
 
 def test_a_window_longer_than_the_positions_in_it(tmp_path):

@@ -120,3 +120,10 @@ def test_golden_values_of_a_published_checkpoint(network):
         with torch.no_grad():
             actions[:, step] = model(**window).action_preds[:, -1]
         assert actions[0, step].tolist() == pytest.approx(expected[step], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["hopper.onnx", "hopper.ort"])
+def test_an_exported_file_is_not_a_checkpoint(tmp_path, name):
+    (tmp_path / name).write_bytes(b"anything")
+    with pytest.raises(CheckpointError, match="is an exported file, not a checkpoint"):
+        locate(str(tmp_path / name))

@@ -48,7 +48,7 @@ def test_other_weights_fail_the_replay(cli, policy_file, checkpoint_path, tmp_pa
     onnx.save(model, tmp_path / "changed.onnx")
     code, out, err = cli("golden", "changed.onnx", "--replay", "g.json")
     assert code == 1 and "NOT equal to the recording" in out and "row 0: actions" in out
-    assert "changed.onnx does not do what g.json holds" in err
+    assert "changed.onnx does not reproduce g.json" in err
     assert cli("golden", "changed.onnx", "--replay", "g.json", "--tolerance", 10)[0] == 0
 
 
@@ -59,7 +59,7 @@ def test_other_weights_fail_the_replay(cli, policy_file, checkpoint_path, tmp_pa
         ("{policy} -m {ck} --slots 2", ("slots is 2", "policy graph has none")),
         ("{step} -m {ck} --slots 99", ("slots is 99", "1 to 6")),
         ("{policy} -m {ck} --batch 0", ("--batch is 0", "1 to 64")),
-        ("{policy} -m {ck} --tolerance 1", ("--tolerance is for --replay",)),
+        ("{policy} -m {ck} --tolerance 1", ("--tolerance needs --replay",)),
         ("{policy} -m {ck} -o {ck}/config.json", ("config.json", "--output")),
         ("{policy} --replay nothing.json", ("nothing.json: no such file",)),
         ("{policy} --replay {ck}/config.json", ("config.json", "golden episode")),

@@ -16,7 +16,7 @@ HOSTILE = "Ev\nil-v0\x1b[31m"
         (None, None, "--env is missing"),
         (HOSTILE, None, r"--env Ev\nil-v0\x1b[31m"),
         (None, HOSTILE, r"--env Ev\nil-v0\x1b[31m"),
-        (None, f"os:{HOSTILE}", r"the environment os:Ev\nil-v0\x1b[31m stands in a file"),
+        (None, f"os:{HOSTILE}", r"the file names the environment os:Ev\nil-v0\x1b[31m,"),
         ("Hoper-v5", None, "--env Hoper-v5"),
     ),
 )
@@ -34,6 +34,14 @@ def test_an_environment_whose_own_code_fails(tmp_path, monkeypatch):
         make_environment("hostile_env:Env-v0")
     sys.modules.pop("hostile_env", None)
     assert r"cannot be made: RuntimeError: two\nlines\x1b[31m" in str(caught.value)
+
+
+@pytest.mark.parametrize("module", ("no_such_module", "no_such.module"))
+def test_a_module_that_is_not_there(module):
+    """Not a package that dt-export could bring: no hint to install one."""
+    with pytest.raises(UsageError, match=f"the module {module} cannot be imported: ") as caught:
+        make_environment(f"{module}:Env-v0")
+    assert "pip install" not in str(caught.value)
 
 
 def test_a_named_environment():

@@ -75,7 +75,7 @@ def test_a_bug_of_the_environment_is_not_taken_for_a_mistake_of_the_user(policy,
 
 
 def test_an_environment_that_leaves(policy):
-    with pytest.raises(UsageError, match=r"left with exit code \\x1b\[31m"):
+    with pytest.raises(UsageError, match=r"called sys.exit, exit code \\x1b\[31m"):
         play(policy, Robot(SystemExit("\x1b[31m")), 1, 10.0, 0)
 
 

@@ -125,7 +125,7 @@ def test_from_the_command_line(tmp_path, monkeypatch, capsys):
 def test_other_dialects_have_no_backbone_of_this_kind(tmp_path):
     options = kzl.Options(positions=8)
     file = kzl.save(tmp_path, kzl.state_dict(np.random.default_rng(0), options), options)
-    with pytest.raises(CheckpointError, match="--graph backbone reads the dialect huggingface"):
+    with pytest.raises(CheckpointError, match="--graph backbone needs the dialect huggingface"):
         load(str(file), backbone=True)
 
 

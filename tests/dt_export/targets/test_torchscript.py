@@ -34,7 +34,7 @@ def test_foreign_files_are_named(tmp_path):
     with pytest.raises(UsageError, match=r"foreign\.pt.*without.*dt-export torchscript"):
         open_artifact(tmp_path / "foreign.pt")
     (tmp_path / "noise.pt").write_bytes(b"noise")
-    with pytest.raises(UsageError, match=r"noise\.pt is no TorchScript file"):
+    with pytest.raises(UsageError, match=r"noise\.pt is not a TorchScript file"):
         open_artifact(tmp_path / "noise.pt")
 
 

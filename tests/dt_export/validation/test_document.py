@@ -58,7 +58,7 @@ def test_numbers_that_are_not_finite(report, policy_file):
 
 @pytest.mark.parametrize("text", ("", "[]", "{}", '{"format": "2.0"}', '{"format": "1.0"}'))
 def test_another_document(text):
-    with pytest.raises(UsageError, match="no report of `dt-export validate --json`"):
+    with pytest.raises(UsageError, match="not a report of `dt-export validate --json`"):
         Document.from_json(text)
 
 

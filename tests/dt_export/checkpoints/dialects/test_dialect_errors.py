@@ -130,20 +130,20 @@ def test_a_file_that_nobody_claims_lists_what_was_looked_for_and_the_nearest(tmp
     with pytest.raises(CheckpointError) as caught:
         load(saved(tmp_path, cut))
     message = str(caught.value)
-    for words in ("huggingface:", "corl:", "atari:", "Nearest: kzl", "predict_action.0.weight"):
+    for words in ("huggingface:", "corl:", "atari:", "match: kzl", "predict_action.0.weight"):
         assert words in message
 
 
 def test_a_file_with_no_state_dict(tmp_path):
     torch.save([1, 2], tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match=r"model\.pt holds no state dict"):
+    with pytest.raises(CheckpointError, match=r"model\.pt does not contain a state dict"):
         load(str(tmp_path / "model.pt"))
 
 
 def test_hugging_face_weights_without_their_config(tmp_path):
     directory = save_hugging_face(tmp_path / "ck", statistics=False)
     (directory / "config.json").unlink()
-    with pytest.raises(CheckpointError, match=r"Nearest: huggingface.*config\.json"):
+    with pytest.raises(CheckpointError, match=r"Closest match: huggingface.*config\.json"):
         load(str(directory))
 
 

@@ -215,7 +215,7 @@ def test_flags_that_contradict_config_json(directory, flag, words):
 
 def test_one_statistics_file_without_the_other(directory):
     (directory / "state_std.npy").unlink()
-    refuse(directory, "state_mean.npy", "need both")
+    refuse(directory, "state_mean.npy", "both are needed")
 
 
 def test_statistics_of_another_robot(directory):

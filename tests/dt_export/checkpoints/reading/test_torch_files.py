@@ -195,7 +195,7 @@ def test_values_that_grow_when_they_are_walked_are_read_and_shown_at_once(tmp_pa
 def test_a_pickle_that_calls_something_is_refused_in_every_protocol(tmp_path, protocol):
     file = tmp_path / "m.pt"
     file.write_bytes(pickle.dumps(Calls(os.system, ("true",)), protocol))
-    with pytest.raises(CheckpointError, match=r"refused: it names \S*system, .*would run code"):
+    with pytest.raises(CheckpointError, match=r"rejected: it names \S*system, .*would run code"):
         read_file(file)
 
 
@@ -221,8 +221,8 @@ SOUND = saved(w=torch.ones(4))
     ("content", "words"),
     (
         (b"", "truncated"),
-        (b"hello, world", "truncated or no PyTorch file"),
-        (bytes(range(100, 164)), "truncated or no PyTorch file"),
+        (b"hello, world", "truncated or not a PyTorch file"),
+        (bytes(range(100, 164)), "truncated or not a PyTorch file"),
         (SOUND[: len(SOUND) // 2], "truncated"),
         (rezip(SOUND, lambda n, d: (n, d), zipfile.ZIP_DEFLATED), "compressed archive"),
         (rezip(SOUND, lambda n, d: (n, d[:-4] if n.endswith("data/0") else d)), "12 bytes"),
@@ -246,7 +246,7 @@ def test_torchscript_is_called_what_it_is(tmp_path):
     file = tmp_path / "m.pt"
     with pytest.warns(DeprecationWarning):
         torch.jit.save(torch.jit.trace(torch.nn.Linear(1, 1), torch.ones(1)), file)
-    with pytest.raises(CheckpointError, match="TorchScript program and no checkpoint") as caught:
+    with pytest.raises(CheckpointError, match="TorchScript program, not a checkpoint") as caught:
         read_file(file)
     assert "weights_only" not in str(caught.value)
 

@@ -26,7 +26,7 @@ from dt_export.targets.onnx import ort
 FUSED = {  # graph: an operator of com.microsoft's that it then has
     "policy": "FusedGemm",
     "step": "FusedGemm",
-    "sequence": "SkipLayerNormalization",
+    "sequence": "FusedMatMul",
     "backbone": "FusedMatMul",
     "int8": "DynamicQuantizeMatMul",
     "images": "FusedConv",
