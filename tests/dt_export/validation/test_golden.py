@@ -312,7 +312,7 @@ def test_options_that_do_not_exist(artifacts, checkpoint, graph, options, words)
 
 def test_the_contract_must_be_the_checkpoint_s(step_file, checkpoint):
     contract = dataclasses.replace(contract_of(step_file), return_scale=7.0)
-    with pytest.raises(UsageError, match="no export of this checkpoint: return_scale"):
+    with pytest.raises(UsageError, match="not exported from this checkpoint: return_scale"):
         record(checkpoint, contract)
     contract = dataclasses.replace(contract_of(step_file), graph="backbone")
     with pytest.raises(UsageError, match="a backbone graph has no actions to record"):
