@@ -235,7 +235,7 @@ def test_weights_that_are_no_numbers_fail(policy_file, checkpoint, tmp_path):
     copy = rewritten(policy_file, tmp_path / "copy.onnx", lambda model: scaled(model, np.nan))
     result = replay_policy(copy, golden)
     assert not result.passed and result.max_abs_error == np.inf
-    assert "the graph put out nan" in str(result.first_mismatch)
+    assert "the output action[0, 0] is nan" in str(result.first_mismatch)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_options_that_do_not_exist(artifacts, checkpoint, graph, options, words)
 
 def test_the_contract_must_be_the_checkpoint_s(step_file, checkpoint):
     contract = dataclasses.replace(contract_of(step_file), return_scale=7.0)
-    with pytest.raises(UsageError, match="no export of this checkpoint: return_scale"):
+    with pytest.raises(UsageError, match="not exported from this checkpoint: return_scale"):
         record(checkpoint, contract)
     contract = dataclasses.replace(contract_of(step_file), graph="backbone")
     with pytest.raises(UsageError, match="a backbone graph has no actions to record"):

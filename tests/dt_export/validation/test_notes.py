@@ -27,7 +27,7 @@ def test_what_only_the_artifact_knows_is_named(policy_file, checkpoint_path, cap
     assert report.passed
     (note,) = report.notes
     assert note.startswith("taken from the artifact itself, not checked: context_length, return_sc")
-    assert "give --context-length, --return-scale" in note
+    assert "pass --context-length, --return-scale" in note
     console().print(comparisons(report))
     assert "not checked: context_length" in capsys.readouterr().out
 
