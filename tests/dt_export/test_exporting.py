@@ -180,8 +180,8 @@ def test_a_window_of_fixed_length_is_exact_for_one_row(checkpoint, tmp_path):
         (dict(target="torchscript", precision="fp16"), "not for torchscript with graph policy"),
         (dict(static_length=7), "--static-length is 7, expected at most K, which is 6"),
         (dict(static_batch=0), "--static-batch is 0, expected at least 1"),
-        (dict(format="tflite"), "--format is 'tflite', expected onnx or ort"),
-        (dict(target="torchscript", format="ort"), "made of ONNX files, not of torchscript"),
+        (dict(format="tflite"), "--format is 'tflite', expected one of onnx, ort"),
+        (dict(target="torchscript", format="ort"), "format is not an option of target torchscript"),
     ),
 )
 def test_combinations_that_do_not_exist(checkpoint, tmp_path, options, words):
