@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import CheckError, UsageError
 from dt_export.exporting import export
-from dt_export.targets import open_artifact, read_contract
+from dt_export.targets import BY_SUFFIX, open_artifact, read_contract
 from dt_export.targets.onnx import precision
 from dt_export.validation import check, pairing
 
@@ -252,7 +252,8 @@ def test_a_bug_of_ours_is_no_message(policy_file, monkeypatch):
     def broken(path, provider="cpu"):
         raise ValueError("a bug")
 
-    monkeypatch.setitem(open_artifact.__globals__["READERS"], ".onnx", broken)
+    onnx_target = dataclasses.replace(BY_SUFFIX[".onnx"], read=broken)
+    monkeypatch.setitem(BY_SUFFIX, ".onnx", onnx_target)
     with pytest.raises(ValueError, match="a bug"):
         open_artifact(policy_file)
 

@@ -181,7 +181,10 @@ def test_slots_of_a_step(cli, tmp_path):
 @pytest.mark.parametrize(
     ("command", "words"),
     (
-        (("onnx", "--model", "no/such/place/at/all"), ("no/such/place/at/all", "no such path")),
+        (
+            ("onnx", "--model", "no/such/place/at/all"),
+            ("no/such/place/at/all", "not an existing path"),
+        ),
         (("onnx", "--model", "hoper"), ("did you mean 'hopper'",)),
         (("onnx", "--model", "{ck}", "--opset", "7"), ("--opset is 7", "20 to 23")),
         (("onnx", "--model", "{ck}", "--n-head", "3"), ("--n-head", "3", "config.json")),
