@@ -235,11 +235,7 @@ def test_weights_that_are_no_numbers_fail(policy_file, checkpoint, tmp_path):
     copy = rewritten(policy_file, tmp_path / "copy.onnx", lambda model: scaled(model, np.nan))
     result = replay_policy(copy, golden)
     assert not result.passed and result.max_abs_error == np.inf
-<<<<<<< HEAD
-    assert "action[0, 0] is nan" in str(result.first_mismatch)
-=======
     assert "the output action[0, 0] is nan" in str(result.first_mismatch)
->>>>>>> words
 
 
 @pytest.mark.parametrize(
