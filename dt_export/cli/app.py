@@ -105,6 +105,7 @@ def _broken_pipe() -> int:
 
 def _say(error: Exception, kind: str, message: str, code: int, how_to: str = "") -> int:
     """Print a message, after the traceback if the user asked for it, and return the exit code."""
+    interrupts.check()  # libraries turn Ctrl-C in the middle of an import into an ImportError
     from rich.text import Text
 
     stderr = terminal.console(stderr=True, soft_wrap=True)

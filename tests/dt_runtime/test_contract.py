@@ -90,7 +90,7 @@ def test_a_newer_minor_format_is_read():
         (changed(format=1.0), "format is 1.0"),
         (changed(format="²"), "format is '²'"),
         (changed(format="9" * 5000 + ".0"), "format is '999"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ("{", "not JSON"),
     ),
 )

@@ -87,7 +87,7 @@ def test_other_precisions_are_converted_and_told(directory, dtype):
 
 
 def test_no_such_path(tmp_path):
-    refuse(tmp_path / "nothing" / "here" / "at all", "no such path", "hopper")
+    refuse(tmp_path / "nothing" / "here" / "at all", "not an existing path", "hopper")
 
 
 def test_a_name_close_to_a_preset(tmp_path):
@@ -96,12 +96,12 @@ def test_a_name_close_to_a_preset(tmp_path):
 
 def test_not_a_checkpoint(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
-    refuse(tmp_path, "no checkpoint", "config.json", "notes.txt")
+    refuse(tmp_path, "not a checkpoint", "config.json", "notes.txt")
 
 
 def test_config_of_another_model(directory):
     edit_config(directory, model_type="gpt2")
-    refuse(directory, "no checkpoint", "decision_transformer")
+    refuse(directory, "not a checkpoint", "decision_transformer")
 
 
 def test_config_that_is_not_json(directory):
@@ -185,14 +185,14 @@ def test_a_pickle_that_would_run_code_is_refused(directory, legacy, capsys):
         file.write_bytes(pickle.dumps({"weights": RunsCode()}, protocol=2))
     else:
         torch.save({"weights": RunsCode()}, file)
-    refuse(directory, "refused", "print", "torch.save(model.state_dict()")
+    refuse(directory, "rejected", "print", "torch.save(model.state_dict()")
     assert "executed" not in capsys.readouterr().out
 
 
 def test_a_whole_pickled_module_is_refused(directory):
     (directory / "model.safetensors").unlink()
     torch.save(hugging_face_model(), directory / "pytorch_model.bin")
-    refuse(directory, "refused", "state_dict")
+    refuse(directory, "rejected", "state_dict")
 
 
 def test_bin_that_is_no_state_dict(directory):
