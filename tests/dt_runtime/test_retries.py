@@ -159,6 +159,7 @@ def timer():
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.mark.no_cover  # coverage's own locks must not be interrupted
 @pytest.mark.parametrize(
     "kind", ("policy", "step G=1", "step G=4", "step ring B=3", "sequence B=3")
 )
