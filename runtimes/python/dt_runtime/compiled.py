@@ -18,7 +18,7 @@ from dt_runtime.errors import ArgumentError
 from dt_runtime.inputs import NotFiniteError
 from dt_runtime.inputs import shown as _shown
 from dt_runtime.layout import MAX_BYTES, PerRow
-from dt_runtime.library import FAULTS, OK, Library
+from dt_runtime.library import FAULTS, OK, Library, check_provider
 from dt_runtime.outputs import DAMAGED, Actions, Choices, OutputError, check_finite
 from dt_runtime.policy import IN_USE, Policy, _checked, _Past
 from dt_runtime.schedule import RING, Schedule
@@ -86,7 +86,6 @@ class CompiledPolicy(Policy):
             )
         self._describe(contract, batch_size, temperature, on_fault, raw=True)
         self.provider, self._call = library.provider, library.act
-        self._holds = on_fault == "hold"
         self._c_action = np.dtype(np.int32 if self._discrete else np.float32)
         size, rows = contract.action.size, () if self.batch_size == 1 else (self.batch_size,)
         self._outputs = (
@@ -145,6 +144,12 @@ class CompiledPolicy(Policy):
         """The raw return-to-go of each row, [batch_size]."""
         self._settle_unless_busy()
         return self._left()
+
+    @property
+    def last_actions(self) -> np.ndarray:
+        """The last actions, [batch_size, A], or [batch_size] indices; zeros before the first."""
+        rows = (self.batch_size,) if self._discrete else (self.batch_size, -1)
+        return np.array(self._held).reshape(rows)
 
     @property
     def logits(self) -> np.ndarray:
@@ -226,8 +231,7 @@ class CompiledPolicy(Policy):
                 (fault,) = starmap(self._call, self._calls)
                 if fault == OK:
                     self._elapsed = elapsed + 1
-                    if self._holds:
-                        self._held = +self._given
+                    self._held = +self._given
                     return +self._given
                 faults = [fault]
             else:
@@ -446,11 +450,7 @@ def _check_options(
     Raises:
         ValueError: it names the option.
     """
-    if provider not in ("cpu", "auto"):
-        raise ArgumentError(
-            f"provider is {_shown(provider)}, and a compiled policy runs on the CPU: pass "
-            "provider='cpu', or export to ONNX"
-        )
+    check_provider(provider)
     if cuda_graph:
         raise ArgumentError(
             "cuda_graph records CUDA's work, and a compiled policy runs on the CPU: export to ONNX"

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from dt_runtime.contract import Contract, ContractError
+from dt_runtime.errors import ArgumentError
+from dt_runtime.inputs import shown
 from dt_runtime.schema import MAX_TEXT
 from dt_runtime.slots import fixed_slots
 
@@ -33,6 +35,19 @@ _ELF = b"\x7fELF"
 def is_library(path: str | Path) -> bool:
     """Whether a path is that of a shared library, by its suffix."""
     return Path(path).suffix.lower() in SUFFIXES
+
+
+def check_provider(provider: str) -> None:
+    """Refuse what only an engine has.
+
+    Raises:
+        ValueError: the provider is neither ``cpu`` nor ``auto``.
+    """
+    if provider not in ("cpu", "auto"):
+        raise ArgumentError(
+            f"provider is {shown(provider)}, and a compiled policy runs on the CPU: pass "
+            "provider='cpu', or export to ONNX"
+        )
 
 
 class Library:
