@@ -1,0 +1,66 @@
+/* ---- what differs between instruction sets ----
+
+   isa_LANES      floats in a vector; 1 is plain C
+   isa_REGISTERS  vector registers
+   isa_DOT        how integer products are summed, see int8 products
+   isa_FLIP       whether bytes of inputs are unsigned
+   isa_BF16       whether there is a dot product of bfloat16 */
+
+#if isa_X86 >= 3
+#define isa_LANES 16
+#define isa_REGISTERS 32
+#elif isa_X86 == 2
+#define isa_LANES 8
+#define isa_REGISTERS 16
+#elif isa_ARM64
+#define isa_LANES 4
+#define isa_REGISTERS 32
+#elif PREFIX_VECTORS
+#define isa_LANES 4
+#define isa_REGISTERS 16
+#else
+#define isa_LANES 1
+#define isa_REGISTERS 16
+#endif
+
+#if isa_VNNI && PREFIX_ACTIVATION_BITS == 8
+#define isa_DOT PREFIX_FOURS
+#define isa_FLIP 1
+#elif isa_DOTPROD && PREFIX_ACTIVATION_BITS == 8
+#define isa_DOT PREFIX_FOURS
+#define isa_FLIP 0
+#elif isa_X86 || isa_NEON || isa_WASM
+#define isa_DOT PREFIX_PAIRS
+#define isa_FLIP 0
+#else
+#define isa_DOT PREFIX_PLAIN
+#define isa_FLIP 0
+#endif
+
+#if PREFIX_GNU && isa_LANES > 1
+#define isa_INLINE static inline __attribute__((always_inline, unused))
+#define isa_PRODUCT static inline __attribute__((always_inline, unused))
+#elif PREFIX_GNU
+#define isa_INLINE static inline __attribute__((unused))
+#define isa_PRODUCT static __attribute__((noinline, unused))
+#else
+#define isa_INLINE static
+#define isa_PRODUCT static
+#endif
+#if defined(__clang__) && isa_LANES > 1
+#define isa_UNROLL _Pragma("clang loop unroll(full)")
+#elif PREFIX_GNU && isa_LANES > 1
+#define isa_UNROLL _Pragma("GCC unroll 64")
+#else
+#define isa_UNROLL
+#endif
+/* Keeps a loaded vector in its register: compilers like to load it again for each use. */
+#if PREFIX_GNU && isa_X86 >= 3
+#define isa_KEEP(vector) __asm__("" : "+v"(vector))
+#elif PREFIX_GNU && isa_X86
+#define isa_KEEP(vector) __asm__("" : "+x"(vector))
+#elif PREFIX_GNU && isa_ARM64
+#define isa_KEEP(vector) __asm__("" : "+w"(vector))
+#else
+#define isa_KEEP(vector) (void)(vector)
+#endif

@@ -1,0 +1,89 @@
+/* ---- vectors of isa_LANES floats ---- */
+
+#if isa_LANES > 1
+typedef float isa_vec __attribute__((vector_size(4 * isa_LANES), may_alias));
+typedef int32_t isa_ivec __attribute__((vector_size(4 * isa_LANES), may_alias));
+typedef float isa_mem __attribute__((vector_size(4 * isa_LANES), may_alias, aligned(4)));
+typedef int32_t isa_imem __attribute__((vector_size(4 * isa_LANES), may_alias, aligned(4)));
+
+isa_INLINE isa_vec isa_all(float x) { return (isa_vec){0} + x; }
+isa_INLINE isa_vec isa_load(const float *p) { return *(const isa_mem *)p; }
+isa_INLINE void isa_store(float *p, isa_vec v) { *(isa_mem *)p = v; }
+isa_INLINE isa_ivec isa_bits(isa_vec v) { return (isa_ivec)v; }
+isa_INLINE isa_vec isa_real(isa_ivec v) { return (isa_vec)v; }
+isa_INLINE isa_vec isa_converted(isa_ivec v) { return __builtin_convertvector(v, isa_vec); }
+isa_INLINE isa_ivec isa_less(isa_vec a, isa_vec b) { return (isa_ivec)(a < b); }
+isa_INLINE isa_ivec isa_plus(isa_ivec a, isa_ivec b) { return a + b; }
+isa_INLINE isa_ivec isa_upwards(isa_ivec a) { return a << 16; }
+
+/* The sum and the largest of all lanes, by halves. */
+isa_INLINE float isa_sum(isa_vec v) {
+    float lane[isa_LANES];
+    int half, i;
+    isa_store(lane, v);
+    isa_UNROLL
+    for (half = isa_LANES / 2; half > 0; half /= 2) {
+        isa_UNROLL
+        for (i = 0; i < half; i++) lane[i] += lane[i + half];
+    }
+    return lane[0];
+}
+isa_INLINE int32_t isa_largest(isa_ivec v) {
+    int32_t lane[isa_LANES];
+    int half, i;
+    *(isa_imem *)(void *)lane = v;
+    isa_UNROLL
+    for (half = isa_LANES / 2; half > 0; half /= 2) {
+        isa_UNROLL
+        for (i = 0; i < half; i++) lane[i] = lane[i] < lane[i + half] ? lane[i + half] : lane[i];
+    }
+    return lane[0];
+}
+isa_INLINE isa_ivec isa_below(isa_ivec a, isa_ivec b) { return a < b; }
+#else
+typedef float isa_vec;
+typedef int32_t isa_ivec;
+
+isa_INLINE isa_vec isa_all(float x) { return x; }
+isa_INLINE isa_vec isa_load(const float *p) { return *p; }
+isa_INLINE void isa_store(float *p, isa_vec v) { *p = v; }
+isa_INLINE isa_ivec isa_bits(isa_vec v) {
+    isa_ivec bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+isa_INLINE isa_vec isa_real(isa_ivec v) {
+    isa_vec real;
+    memcpy(&real, &v, sizeof real);
+    return real;
+}
+isa_INLINE isa_vec isa_converted(isa_ivec v) { return (isa_vec)v; }
+isa_INLINE isa_ivec isa_less(isa_vec a, isa_vec b) { return -(isa_ivec)(a < b); }
+isa_INLINE isa_ivec isa_plus(isa_ivec a, isa_ivec b) { return (isa_ivec)((uint32_t)a + (uint32_t)b); }
+isa_INLINE isa_ivec isa_upwards(isa_ivec a) { return (isa_ivec)((uint32_t)a << 16); }
+isa_INLINE float isa_sum(isa_vec v) { return v; }
+isa_INLINE int32_t isa_largest(isa_ivec v) { return v; }
+isa_INLINE isa_ivec isa_below(isa_ivec a, isa_ivec b) { return -(isa_ivec)(a < b); }
+#endif
+
+isa_INLINE isa_vec isa_select(isa_ivec mask, isa_vec a, isa_vec b) { /* a where mask is -1, else b */
+    return isa_real((isa_bits(a) & mask) | (isa_bits(b) & ~mask));
+}
+isa_INLINE isa_vec isa_max(isa_vec a, isa_vec b) { return isa_select(isa_less(a, b), b, a); }
+isa_INLINE isa_vec isa_min(isa_vec a, isa_vec b) { return isa_select(isa_less(b, a), b, a); }
+isa_INLINE isa_vec isa_abs(isa_vec a) { return isa_real(isa_bits(a) & 0x7fffffff); }
+
+/* The largest size of numbers in a row; NaN counts as larger than all others, since its bits are. */
+isa_INLINE float isa_extent(const float *row, const int n) {
+    isa_ivec size = isa_bits(isa_all(0.0f));
+    int32_t bits;
+    float largest;
+    int i;
+    for (i = 0; i < n; i += isa_LANES) {
+        const isa_ivec next = isa_bits(isa_abs(isa_load(row + i))), mask = isa_below(size, next);
+        size = (next & mask) | (size & ~mask);
+    }
+    bits = isa_largest(size);
+    memcpy(&largest, &bits, sizeof largest);
+    return largest;
+}
