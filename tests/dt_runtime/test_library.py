@@ -83,6 +83,8 @@ def with_producer(**producer):
         (with_producer(), "names no prefix"),
         (with_producer(prefix="4x"), "names no prefix"),
         (with_producer(prefix=["x"]), "names no prefix"),
+        (with_producer(prefix="toy", weights="../w.bin"), "names no file for its weights"),
+        (with_producer(prefix="toy", weights=[1]), "names no file for its weights"),
         (with_producer(prefix="tool"), "has no function tool_contract"),
     ),
     ids=str,
@@ -116,7 +118,9 @@ def test_weights_in_a_file_beside_it(tmp_path):
     path.with_suffix(".bin").write_bytes(b"evil")
     refused(path, r"does not hold the weights")
     path.with_suffix(".bin").write_bytes(b"good")
-    policy = Policy(path, batch_size=2)
+    path.with_suffix(".bin").rename(tmp_path / "numbers.bin")
+    named = with_producer(prefix="toy", weights="numbers.bin")
+    policy = Policy(build(tmp_path / "other.so", named, "-DWEIGHTS"), batch_size=2)
     policy.reset(3.0)
     twin, states = policy.clone(), np.ones((2, STATES))
     assert np.array_equal(policy.act(states), twin.act(states))

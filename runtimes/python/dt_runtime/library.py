@@ -58,8 +58,8 @@ class Library:
 
     Args:
         path: a ``.so``, ``.dylib`` or ``.dll`` that was compiled from a file of ``dt-export c``.
-            If its weights are in a file of their own, that file lies beside it, with the same name
-            and the suffix ``.bin``.
+        weights: where its weights are, if they were written to a file of their own. By default
+            beside the library, under the name that its contract gives.
 
     Raises:
         FileNotFoundError: no such file.
@@ -69,10 +69,12 @@ class Library:
 
     provider = "cpu"
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, weights: str | Path | None = None):
         self.path = Path(path)
         self.contract: Contract = read_contract(self.path)
         self.prefix: str = self.contract.producer["prefix"]
+        beside = weights_beside(self.path, self.contract)
+        self._weights_path = beside if weights is None else Path(weights)
         self.slots: int = fixed_slots(self.contract) or 1
         self._library = _load(self.path)
         pointer, number = ctypes.c_void_p, ctypes.c_int
@@ -144,7 +146,7 @@ class Library:
         if not hasattr(self._library, name):
             return None
         self._open = self.function("open", ctypes.c_int)
-        path = self.path.with_suffix(WEIGHTS)
+        path = self._weights_path
         try:
             content = np.fromfile(path, np.uint8)
         except OSError:
@@ -194,8 +196,20 @@ def check_compiled(contract: Contract, path: Path) -> None:
         raise ContractError(f"{path}: its contract is not that of a compiled policy; export again")
     if not isinstance(prefix, str) or PREFIX.fullmatch(prefix) is None:
         raise ContractError(f"{path}: its contract names no prefix of C's names; export it again")
+    weights = contract.producer.get("weights", "x")
+    if not isinstance(weights, str) or Path(weights).name != weights or "\\" in weights:
+        raise ContractError(f"{path}: its contract names no file for its weights; export it again")
     if contract.inputs[0].dtype != "float32":
         raise ContractError(f"{path}: compiled policies take no frames of uint8; export it again")
+
+
+def weights_beside(path: Path, contract: Contract) -> Path:
+    """Where the weights are, if they are not in the file itself: beside it.
+
+    Its contract names them; without a name they have the file's, and the suffix ``.bin``.
+    """
+    name: str | None = contract.producer.get("weights")
+    return path.with_suffix(WEIGHTS) if name is None else path.with_name(name)
 
 
 def _names(path: Path, error: Exception) -> bool:
