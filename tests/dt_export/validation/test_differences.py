@@ -9,6 +9,7 @@ from dt_export.facts import Overrides
 from dt_export.process.terminal import console, one_line
 from dt_export.targets import open_artifact
 from dt_export.validation import check
+from dt_export.validation.differences import contract_differences
 from dt_export.validation.pairing import pair
 
 
@@ -44,6 +45,13 @@ def test_what_was_chosen_at_export_is_a_note(policy_file, checkpoint):
     assert "target_returns: the artifact's contract says (1e+30,)" in report.notes[0]
     assert r"says Ant-v5\nequal\u2028\u200f, the checkpoint says nothing" in report.notes[1]
     assert check(open_artifact(policy_file), checkpoint, seed=1).notes == ()
+
+
+def test_another_context_length_is_one_difference(step_file, checkpoint):
+    """Not one more for every cache, whose size follows from it."""
+    opened = open_artifact(step_file)
+    (difference,) = contract_differences(opened.contract, checkpoint.with_context_length(7))
+    assert difference == "context_length: the artifact's contract says 6, the checkpoint says 7"
 
 
 @pytest.mark.parametrize("code", (0x061C, 0x200B, 0x200F, 0x2028, 0x2029, 0xFEFF))
