@@ -7,17 +7,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from dt_runtime import slots
 from dt_runtime.contract import Contract
 
-from dt_export import flags
 from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.errors import CheckError, UsageError
 from dt_export.evaluation.environment import make_environment
 from dt_export.files.writing import Output, files_at, together
 from dt_export.graphs import Kind, graph_named
-from dt_export.graphs.kind import BATCH, SEQUENCE
-from dt_export.graphs.step import SLOTS
 from dt_export.options import Options
 from dt_export.process import interrupts
 from dt_export.targets import TARGETS, Artifact, Opened, Target
@@ -64,14 +60,15 @@ def export(
 
     Args:
         checkpoint: what ``load`` returned.
-        target: ``onnx`` or ``torchscript``.
+        target: ``onnx``, ``torchscript`` or ``c``.
         path: where to write. By default ``<name>.onnx`` in the current folder, with the graph and
             the precision in its name if they are not the defaults.
         on_case: called with (cases done, cases in all) during validation.
         force: replace a file that dt-export did not write. The checkpoint's own files are never
             replaced.
         inputs: further files that must not be replaced.
-        options: fields of ``Options``, and for ONNX of ``OnnxOptions``, such as ``graph="step"``.
+        options: fields of ``Options``, such as ``graph="step"``, and of the target's own table:
+            ``OnnxOptions`` or ``COptions``.
 
     Returns:
         The artifact and the report of its validation. With ``validate=False`` the report is None.
@@ -95,7 +92,10 @@ def export(
         Output(file.path, "--output", file.ours, given, force)
         for file in (Written(path, "the artifact"), *companions)
     ]
-    checkpoint, sizes = _static(checkpoint, wanted)
+    if wanted.static_length is not None:
+        checkpoint = checkpoint.with_context_length(wanted.static_length)
+    wanted = to.settle(checkpoint, wanted)
+    sizes = to.sizes(wanted, checkpoint.facts.context_length or 1)
     with together(outputs) as folder:
         temporary, report = folder / path.name, None
         traced, contract = _trace(checkpoint, to, kind, wanted, sizes)
@@ -111,7 +111,7 @@ def export(
 def check_options(checkpoint: Checkpoint, target: Target, kind: Kind, options: Options) -> None:
     """Raise UsageError for a combination that does not exist, or does not fit the checkpoint."""
     kind.check_model(checkpoint.model)
-    flags.check(options)
+    options.check()
     target.check(kind, options.precision)
     sizes = {"--static-batch": options.static_batch, "--static-length": options.static_length}
     for flag, size in sizes.items():
@@ -175,18 +175,6 @@ def _memory() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def _static(checkpoint: Checkpoint, wanted: Options) -> tuple[Checkpoint, dict[str, int]]:
-    """The checkpoint with its context as long as the file's windows, and the fixed axes."""
-    sizes: dict[str, int] = {}
-    if wanted.static_length is not None:
-        checkpoint = checkpoint.with_context_length(wanted.static_length)
-        sizes[SEQUENCE] = wanted.static_length
-    if wanted.static_batch is not None:
-        sizes[BATCH] = wanted.static_batch
-        sizes[SLOTS] = min(slots.DEFAULT, checkpoint.facts.context_length or 1)
-    return checkpoint, sizes
 
 
 def _trace(

@@ -1,11 +1,15 @@
 """The options of an export: one table for all targets, and one more for each target.
 
-The flags of `dt-export onnx` and `dt-export torchscript` are made from these tables.
+The flags of `dt-export onnx`, `torchscript` and `c` are made from these tables.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal, get_args
 
+from dt_export.errors import UsageError
+from dt_export.flags import check as flag_check
 from dt_export.flags import flag, flags
 
 # Every graph in a few words: `--help` must not import PyTorch, which graphs.GRAPHS does.
@@ -15,9 +19,14 @@ GRAPHS = {
     "sequence": "the bare network",
     "backbone": "the transformer alone, with a cache",
 }
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 PRECISIONS: tuple[str, ...] = get_args(Precision)
+ONNX_PRECISIONS = ("fp32", "fp16", "int8")
+C_PRECISIONS = ("fp32", "bf16", "int8")
 OPSETS = (20, 23)  # the first and the last
+ACTIVATION_BITS = (8, 16)  # the default first
+SLOTS = 4  # the runtime's default, of which --help must know without importing it
+PREFIX = re.compile("[A-Za-z][A-Za-z0-9_]{0,31}")
 EPISODES = 20  # enough for two policies of the same return to agree within a few percent
 
 
@@ -63,6 +72,14 @@ class Options:
     precision: str = "fp32"  # targets that have others give it a flag
     episodes: int = EPISODES
 
+    def check(self) -> None:
+        """Refuse values that are not allowed, or not together.
+
+        Raises:
+            UsageError: it names the flag.
+        """
+        flag_check(self)
+
 
 @dataclass(frozen=True)
 class OnnxOptions(Options):
@@ -83,7 +100,7 @@ class OnnxOptions(Options):
     precision: str = flag(
         "--precision",
         "fp32",
-        choices=PRECISIONS,
+        choices=ONNX_PRECISIONS,
         help="int8 is for the CPU, fp16 for CUDA. Both need --graph policy or step, and both must "
         "come close to the return of fp32.",
     )
@@ -101,6 +118,89 @@ class OnnxOptions(Options):
         low=0,
         high=1_000_000,
     )
+
+
+@dataclass(frozen=True)
+class COptions(Options):
+    """The options of the C target, whose graph is always ``step`` and whose batch is 1.
+
+    ``slots`` is the number of staggered caches, fixed in the file; None is the runtime's default.
+    ``prefix`` begins every name in the file; None makes one of the model's name. With ``weights``,
+    a path ending in ``.bin``, the weights are written there and not into the source.
+    ``activation_bits`` is for int8; None is the default, 8.
+    """
+
+    graph: str = "step"
+    outputs: tuple[str, ...] = ()
+    sample: bool = False
+    static_batch: int | None = None
+    precision: str = flag(
+        "--precision",
+        "fp32",
+        choices=C_PRECISIONS,
+        help="What the weights are stored in. bf16 and int8 must come close to the return of fp32.",
+    )
+    slots: int | None = flag(
+        "--slots",
+        help="How many staggered caches, fixed in the file: 1 is the fastest, more look back "
+        f"further.  [default: {SLOTS}]",
+        low=1,
+        high=4096,
+    )
+    prefix: str | None = flag(
+        "--prefix", help="Begins all names in the file.  [default: the model's name]"
+    )
+    activation_bits: int | None = flag(
+        "--activation-bits",
+        help="Of int8: 8 or 16 bits for what the weights are multiplied by.  "
+        f"[default: {ACTIVATION_BITS[0]}]",
+    )
+    weights: Path | None = flag(
+        "--weights", help="Write the weights to this .bin file instead of into the source."
+    )
+    episodes: int = flag(
+        "--episodes",
+        EPISODES,
+        help="Episodes in which bf16 and int8 are compared with fp32; 0 skips this check.",
+        low=0,
+        high=1_000_000,
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.graph != "step":
+            raise UsageError(f"--graph is {self.graph!r}, expected step for target c")
+        bits = self.activation_bits
+        if bits is not None and self.precision != "int8":
+            raise UsageError(f"--activation-bits is for --precision int8, not {self.precision}")
+        if bits is not None and bits not in ACTIVATION_BITS:
+            raise UsageError(f"--activation-bits is {bits}, expected 8 or 16")
+        if self.prefix is not None and not PREFIX.fullmatch(self.prefix):
+            raise UsageError(
+                f"--prefix is {self.prefix!r}, expected at most 32 letters, digits and "
+                "underscores, a letter first"
+            )
+        if self.weights is not None and self.weights.suffix != ".bin":
+            raise UsageError(f"--weights {self.weights}: expected a file ending in .bin")
+
+    def settled(self, name: str, context_length: int) -> "COptions":
+        """The same without defaults, for a model of that name and that context length.
+
+        Raises:
+            UsageError: there are more slots than timesteps.
+        """
+        slots = min(SLOTS, context_length) if self.slots is None else self.slots
+        if slots > context_length:
+            raise UsageError(f"--slots is {slots}, expected at most K, which is {context_length}")
+        bits = (self.activation_bits or ACTIVATION_BITS[0]) if self.precision == "int8" else None
+        prefix = prefix_of(name) if self.prefix is None else self.prefix
+        return replace(self, slots=slots, activation_bits=bits, prefix=prefix)
+
+
+def prefix_of(name: str) -> str:
+    """A prefix for C's names, made of a model's name: ``dt_2d_walker`` of "2d-walker"."""
+    plain = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")
+    return (plain if PREFIX.fullmatch(plain[:1]) else f"dt_{plain}")[:32].rstrip("_")
 
 
 def precisions_of(table: type[Options]) -> tuple[str, ...]:

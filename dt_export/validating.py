@@ -29,7 +29,7 @@ def validate(
         provider: the execution provider to run on.
         reference: ``eager`` PyTorch, or the installed ``transformers``.
         seed: seed of the inputs. By default they are new at every call.
-        precision: the precision you exported in. ``fp16`` and ``int8`` have wider tolerances, which
+        precision: the precision you exported in. Others than ``fp32`` have wider tolerances, which
             apply only if you pass them here.
         on_case: called with (cases done, cases in all).
 

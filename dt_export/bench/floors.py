@@ -111,7 +111,7 @@ def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
     Products between tokens are in float32 whatever the weights are in. A CPU multiplies fp16
     weights as float32.
     """
-    rate = rates.products.get("fp32" if precision == "fp16" else precision)
+    rate = rates.products.get("fp32" if precision in ("fp16", "bf16") else precision)
     if rate is None:
         return None
     size = work.weight_bytes(precision)

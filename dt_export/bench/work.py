@@ -32,7 +32,12 @@ from dt_export.errors import UsageError
 from dt_export.models.decision_transformer import ModelConfig
 
 FLOAT = 4  # bytes
-MATRIX_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}  # of a matrix's number in a file of a precision
+MATRIX_BYTES = {
+    "fp32": 4,
+    "fp16": 2,
+    "bf16": 2,
+    "int8": 1,
+}  # of a matrix's number in a file of a precision
 
 
 @dataclass(frozen=True)

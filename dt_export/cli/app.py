@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dt_export.cli.bench import bench
+from dt_export.cli.c import c
 from dt_export.cli.doctor import doctor
 from dt_export.cli.golden import golden
 from dt_export.cli.inspect import inspect
@@ -22,7 +23,7 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.process import interrupts, terminal
 from dt_export.version import __version__
 
-COMMANDS = (onnx, torchscript, validate, golden, run, bench, inspect, models, doctor)
+COMMANDS = (onnx, torchscript, c, validate, golden, run, bench, inspect, models, doctor)
 
 app = typer.Typer(
     name="dt-export",

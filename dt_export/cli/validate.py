@@ -48,8 +48,8 @@ def validate(
         Precision | None,
         option(
             "--precision",
-            help="The precision of the artifact. fp16 and int8 have wider tolerances, which apply "
-            "only if you ask for them here.  [default: the tolerance of fp32]",
+            help="The precision of the artifact. Others than fp32 have wider tolerances, which "
+            "apply only if you ask for them here.  [default: the tolerance of fp32]",
         ),
     ] = None,
     json: Annotated[

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dt_runtime import ArgumentError, Policy
+from dt_runtime import ArgumentError, Library, Policy
 from dt_runtime.engine import Engine
 
 from dt_export.errors import UsageError
@@ -22,8 +22,8 @@ def open_policy(
     return policy_of(open_engine(path, provider, threads), path, slots=slots)
 
 
-def open_engine(path: Path, provider: str = "cpu", threads: int = 1) -> Engine:
-    """The engine of such a file.
+def open_engine(path: Path, provider: str = "cpu", threads: int = 1) -> Engine | Library:
+    """The engine of such a file, or the library of a compiled policy.
 
     Raises:
         UsageError: another kind of file, or one that cannot be opened.
@@ -31,14 +31,15 @@ def open_engine(path: Path, provider: str = "cpu", threads: int = 1) -> Engine:
     openers = {suffix: target.engine for suffix, target in BY_SUFFIX.items() if target.engine}
     if path.suffix not in openers:
         raise UsageError(
-            f"{path}: expected an {' or '.join(openers)} artifact; make one with `dt-export onnx`"
+            f"{path}: expected an artifact ending in {', '.join(openers)}; make one with "
+            "`dt-export onnx`"
         )
     with opening(path, provider):
         return openers[path.suffix](path, provider, threads)
 
 
 def policy_of(
-    engine: Engine, path: Path, *, batch_size: int = 1, slots: int | str | None = None
+    engine: Engine | Library, path: Path, *, batch_size: int = 1, slots: int | str | None = None
 ) -> Policy:
     """A policy on an open file; ``path`` is for messages.
 

@@ -14,7 +14,9 @@ _REPORT = re.compile(rb'\{\s*"producer": "dt-export ')
 _EXTRA = re.compile(r"[^/]+/extra/dt_export\.json")  # in a TorchScript file
 _ENTRY = b"\x0a\x09dt_export"  # a protobuf message whose first string, the key, is our name
 _STRING = b"\x09\x00\x00\x00dt_export\x00"  # the same in a flatbuffer
+_CONTRACT = b"dt_export contract\n"  # how a contract begins in a compiled policy
 _METADATA = 14  # the field of ONNX's ModelProto
+HEAD = 32  # bytes: by them a format is told
 _HEAD = 8192  # bytes: a picture names its maker within them
 
 
@@ -25,7 +27,7 @@ def is_artifact(path: Path) -> bool:
             path.open("rb") as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
-            head = content[:8]
+            head = content[:HEAD]
             carries = next(carries for begins, carries in FORMATS if begins.match(head))
             return carries(content)
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
@@ -107,10 +109,22 @@ def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
     raise ValueError("no protobuf varint")
 
 
+def _in_library(content: mmap.mmap) -> bool:
+    return content.find(_CONTRACT) >= 0
+
+
+def _always(content: mmap.mmap) -> bool:
+    return True
+
+
 # The files of all targets: how one begins, and whether it carries our contract. The first that
 # matches decides.
 FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[mmap.mmap], bool]], ...] = (
     (re.compile(rb"PK"), _in_archive),
     (re.compile(rb".{4}ORTM", re.S), _in_ort),
+    (re.compile(rb"/\* dt-export"), _always),  # a source or a header in C
+    (re.compile(rb"dt_export weights\x00"), _always),
+    # Shared libraries of ELF, Windows and macOS, and WebAssembly.
+    (re.compile(rb"\x7fELF|MZ|\xcf\xfa\xed\xfe|\xca\xfe\xba\xbe|\x00asm"), _in_library),
     (re.compile(rb""), _in_onnx),  # protobuf begins with nothing of its own
 )

@@ -16,8 +16,13 @@ from dt_export.models.decision_transformer import DecisionTransformer, ModelConf
 
 BATCH, SEQUENCE = "batch", "sequence"
 GAUSSIAN = ("mu", "log_std")
-# What the layers of a graph compute in. int8 is made of a traced fp32 graph.
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "int8": torch.float32}
+# What the layers of a graph compute in. bf16 and int8 are made of an fp32 graph.
+DTYPES = {
+    "fp32": torch.float32,
+    "fp16": torch.float16,
+    "bf16": torch.float32,
+    "int8": torch.float32,
+}
 
 
 class Units(Enum):

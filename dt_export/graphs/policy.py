@@ -22,7 +22,7 @@ from dt_export.graphs.kind import BATCH, Kind, Units
 from dt_export.graphs.trials import Trial
 from dt_export.graphs.units import Head, InputNormaliser
 from dt_export.models.decision_transformer import DecisionTransformer, ModelConfig, token_mask
-from dt_export.options import PRECISIONS
+from dt_export.options import ONNX_PRECISIONS
 
 TOKEN_ORDER = ("return", "state", "action")
 LOWEST = -1e30  # added to a score, leaves no trace of it in a softmax with any real one
@@ -153,6 +153,6 @@ KIND = Kind(
     trials=trials,
     example=windows.EXAMPLE,
     sizes=windows.sizes,
-    precisions=PRECISIONS,
+    precisions=ONNX_PRECISIONS,
     floats=windows.floats,
 )

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from dt_runtime import Policy
+from dt_runtime import CompiledPolicy, Library, Policy
 from dt_runtime.contract import Contract
+from dt_runtime.engine import Engine
 from dt_runtime.slots import DEFAULT, PRESENT, fixed_slots
 
 from dt_export.graphs.trials import EXTREME, Arrays, Case, Runnable, Trial, draw_states
@@ -21,7 +22,8 @@ LONGEST = 10_000  # an episode beyond this is not played to its end
 
 @dataclass(frozen=True)
 class Rollout:
-    """A run to be made. ``compared`` is the number of its last steps that are looked at."""
+    """A run to be made. ``compared`` is the number of its last steps that are looked at, and with
+    ``resets`` a row begins a new episode now and then."""
 
     group: str
     slots: int
@@ -29,6 +31,7 @@ class Rollout:
     steps: int
     compared: int
     spread: float = 1.0
+    resets: bool = False
 
 
 def trials(contract: Contract) -> Iterator[Trial]:
@@ -48,22 +51,47 @@ def rollouts(contract: Contract) -> Iterator[Rollout]:
     rows = contract.inputs[0].shape[0]
     fixed = fixed_slots(contract)
     if isinstance(rows, int) and fixed is not None:  # a file of fixed shape
-        usual, counts, batches = fixed, [fixed], (rows // fixed,)
+        usual, counts = fixed, [fixed]
+        if not contract.compiled:  # which is one row of any number
+            batches = (rows // fixed,)
     for slots in counts:
         for batch in batches:
             group = f"slots = {slots}, B = {batch}"
-            yield Rollout(group, slots, batch, steps, steps)
-    yield Rollout("extreme inputs", usual, batches[-1], context, context, EXTREME)
+            yield Rollout(group, slots, batch, steps, steps, resets=batch > 1)
+    if max(batches) == 1:
+        yield Rollout("episodes that begin anew", usual, 1, steps, steps, resets=True)
+    many = batches[-1] > 1
+    yield Rollout("extreme inputs", usual, batches[-1], context, context, EXTREME, many)
     if contract.max_ep_len <= LONGEST:
         past = contract.max_ep_len + context
         yield Rollout("past the longest episode", usual, batches[0], past, steps)
 
 
-class Recorded:
+def recorded(artifact: Runnable, batch: int, slots: int) -> tuple[Policy, Callable[[], Arrays]]:
+    """A policy on an artifact, and a function that gives the outputs of its head at its last act.
+
+    Those are [B, A] each, and may be arrays that the next act overwrites.
+    """
+    if isinstance(artifact.engine, Library):
+        policy = Policy(artifact.engine, batch_size=batch, slots=slots)
+        assert isinstance(policy, CompiledPolicy)
+        return policy, partial(_outputs, policy)
+    engine = _Recorded(artifact.contract, artifact.engine)
+    return Policy(engine, batch_size=batch, slots=slots), lambda: engine.outputs
+
+
+def _outputs(policy: CompiledPolicy) -> Arrays:
+    """A library has one output, which it keeps."""
+    if policy.contract.action.kind == "discrete":
+        return {"logits": policy.logits}
+    return {"action": policy.last_actions}
+
+
+class _Recorded:
     """An engine that keeps every output of the head, also those that a policy does not ask for."""
 
-    def __init__(self, artifact: Runnable):
-        self.contract, self._engine = artifact.contract, artifact.engine
+    def __init__(self, contract: Contract, engine: Engine):
+        self.contract, self._engine = contract, engine
         self.outputs: dict[str, np.ndarray] = {}
 
     def bind(
@@ -82,15 +110,14 @@ def windows(
 ) -> Iterator[tuple[Case, Arrays, Arrays]]:
     """Play a run; then, by length of window: its case, a policy graph's inputs, what came out."""
     contract, batch = artifact.contract, plan.batch
-    engine = Recorded(artifact)
-    policy = Policy(engine, batch_size=batch, slots=plan.slots)
+    policy, last_outputs = recorded(artifact, batch, plan.slots)
     spread = plan.spread * contract.return_scale
     policy.reset(rng.uniform(-1.0, 4.0, batch) * spread)
     last = contract.first_timestep + contract.max_ep_len - 1
     history: list[list[Arrays]] = [[] for _ in range(batch)]
     by_length: dict[int, list[tuple[list[Arrays], Arrays]]] = {}
     for step in range(plan.steps):
-        if batch > 1 and step and rng.random() < 2 / contract.context_length:
+        if plan.resets and step and rng.random() < 2 / contract.context_length:
             row = int(rng.integers(batch))
             policy.reset(rng.uniform(-1.0, 4.0) * spread, rows=[row])
             history[row] = []
@@ -115,7 +142,7 @@ def windows(
             )
             del history[row][: -contract.context_length]
             if step >= plan.steps - plan.compared:
-                seen = {name: array[row].copy() for name, array in engine.outputs.items()}
+                seen = {name: array[row].copy() for name, array in last_outputs().items()}
                 window = history[row][-(end - begin + 1) :]
                 by_length.setdefault(end - begin + 1, []).append((window, seen))
     dtypes = {spec.name: spec.dtype for spec in contract.inputs}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from dt_runtime import Library
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine
 
@@ -35,7 +36,7 @@ class Runnable(Protocol):
     def contract(self) -> Contract: ...
 
     @property
-    def engine(self) -> Engine: ...
+    def engine(self) -> Engine | Library: ...
 
     def run(self, inputs: Arrays, /) -> Arrays: ...
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from dt_runtime.contract import Contract
 
 from dt_export.errors import UsageError
-from dt_export.targets import onnx, torchscript
+from dt_export.targets import c, onnx, torchscript
 from dt_export.targets.artifact import Artifact, Opened
 from dt_export.targets.opening import opening
 from dt_export.targets.target import Target
 
-TARGETS = {target.name: target for target in (onnx.TARGET, torchscript.TARGET)}
+TARGETS = {target.name: target for target in (onnx.TARGET, torchscript.TARGET, c.TARGET)}
 BY_SUFFIX = {suffix: target for target in TARGETS.values() for suffix in target.suffixes}
 
 __all__ = [

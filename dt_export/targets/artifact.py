@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from dt_runtime import Library
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine
 
@@ -31,12 +32,12 @@ class Opened:
     contract: Contract
     run: Run
     provider: str
-    bound: Engine | None = None  # where the engine can run on the caller's own arrays
+    bound: Engine | Library | None = None  # where ``dt_runtime`` runs it without copies
     precision: str = "fp32"
 
     @property
-    def engine(self) -> Engine:
-        """For a policy: the engine itself, or one that copies what ``run`` gives."""
+    def engine(self) -> Engine | Library:
+        """For a policy: what ``dt_runtime`` runs, or an engine that copies what ``run`` gives."""
         return self.bound or _Copying(self)
 
 

@@ -6,13 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dt_runtime import Library, slots
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine
 from torch import nn
 
+from dt_export.checkpoints.checkpoint import Checkpoint
 from dt_export.errors import UsageError
 from dt_export.files.ours import is_artifact
 from dt_export.graphs import GRAPHS, Kind
+from dt_export.graphs.kind import BATCH, SEQUENCE
+from dt_export.graphs.step import SLOTS
 from dt_export.options import Options, precisions_of
 from dt_export.targets.artifact import Opened
 
@@ -24,6 +28,18 @@ class Written:
     path: Path
     what: str  # in a few words, for people
     ours: Callable[[Path], bool] = is_artifact  # whether an existing file is an earlier one of it
+
+
+def any_checkpoint(checkpoint: Checkpoint, options: Any) -> Any:
+    return options
+
+
+def static_sizes(options: Options, context_length: int) -> dict[str, int]:
+    """The axes that ``--static-batch`` and ``--static-length`` fix."""
+    sizes = {} if options.static_length is None else {SEQUENCE: options.static_length}
+    if options.static_batch is not None:
+        sizes |= {BATCH: options.static_batch, SLOTS: min(slots.DEFAULT, context_length)}
+    return sizes
 
 
 def no_companions(path: Path, options: Options) -> tuple[Written, ...]:
@@ -46,11 +62,17 @@ class Target:
         read: opens a file of its own on an execution provider.
         read_contract: the contract in a file of its own, of which nothing is run.
         operators: how many there are of each in a file, and a note on how they were counted.
-        companions: further files that ``write`` puts beside the path.
+        companions: further files that ``write`` writes, into the folder of the path that it is
+            given and under these names. Called with the path that the user asked for.
+        settle: the options with what follows from the checkpoint filled in; it raises UsageError
+            where the target cannot write this checkpoint or not with these options. All other
+            functions, except ``suffix`` and ``companions``, see the result.
+        sizes: the axes that the file fixes, by name, from the options and the context length.
         producer: what the contract says about the making, beside the target and the versions.
         note: printed at each export.
         engine: opens a file for ``dt_runtime.Policy``, on an execution provider with so many
-            threads. None where ``dt_runtime`` cannot open such files.
+            threads: an engine, or a compiled library. None where ``dt_runtime`` cannot run such
+            files.
     """
 
     name: str
@@ -63,9 +85,11 @@ class Target:
     read_contract: Callable[[Path], Contract]
     operators: Callable[[Path], tuple[Counter[str], str]]
     companions: Callable[[Path, Any], tuple[Written, ...]] = no_companions
+    settle: Callable[[Checkpoint, Any], Any] = any_checkpoint
+    sizes: Callable[[Any, int], dict[str, int]] = static_sizes
     producer: Callable[[Any], dict[str, Any]] = lambda options: {}
     note: str | None = None
-    engine: Callable[[Path, str, int], Engine] | None = None
+    engine: Callable[[Path, str, int], Engine | Library] | None = None
 
     def check(self, kind: Kind, precision: str) -> None:
         """Raise UsageError if this target cannot write a graph in that precision."""

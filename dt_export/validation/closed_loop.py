@@ -1,7 +1,7 @@
 """Closed-loop validation: does a smaller precision still earn the same return?
 
-Single actions of fp16 and int8 differ from eager PyTorch by more than rounding, so that alone does
-not say whether they still walk. Both sides play the same seeds of the same environment.
+Single actions of fp16, bf16 and int8 differ from eager PyTorch by more than rounding, so that alone
+does not say whether they still walk. Both sides play the same seeds of the same environment.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dt_runtime import ArgumentError, Policy, rollout
+from dt_runtime import ArgumentError, Library, Policy, rollout
 from dt_runtime.engine import Engine
 from dt_runtime.rollout import check_spaces
 
@@ -48,15 +48,15 @@ class ClosedLoop:
 
 
 def compare(
-    engine: Engine,
-    baseline: Engine,
+    engine: Engine | Library,
+    baseline: Engine | Library,
     env: Any,
     name: str,
     target_return: float | None,
     episodes: int = EPISODES,
     on_episode: Callable[[int, int], None] | None = None,
 ) -> ClosedLoop:
-    """Play both engines in the environment ``env``, which is called ``name``.
+    """Play both engines or libraries in the environment ``env``, which is called ``name``.
 
     Args:
         on_episode: called with (episodes done, episodes in all).

@@ -67,9 +67,9 @@ def record(
 
     Row 0 plays 2K + 5 steps without a break, so that every slot of a step graph begins anew. The
     other rows are reset along the way, each at a different step. Then all rows are reset and play a
-    few more steps. At some steps the applied action differs from the policy's. In fp16 and int8
-    every step has an applied action: the runtime continues from eager PyTorch's actions, so that
-    its errors do not add up.
+    few more steps. At some steps the applied action differs from the policy's. In precisions other
+    than fp32 every step has an applied action: the runtime continues from eager PyTorch's actions,
+    so that its errors do not add up.
 
     Returns and rewards are multiples of a power of two, so that returns-to-go are exact in float32
     as well as in float64. Everything else is drawn as float32.
@@ -146,11 +146,11 @@ def _settled(
         )
     if differences := contract_differences(contract, checkpoint):
         raise UsageError(f"the artifact was not exported from this checkpoint: {differences[0]}")
-    rows = contract.batch_size or ROWS if batch_size is None else batch_size
-    if rows < 1 or contract.batch_size not in (None, rows):
-        raise UsageError(
-            f"batch_size is {rows}, expected {contract.batch_size or 'at least 1'} for this file"
-        )
+    # A compiled policy is one row of any number.
+    fixed = None if contract.compiled else contract.batch_size
+    rows = fixed or ROWS if batch_size is None else batch_size
+    if rows < 1 or fixed not in (None, rows):
+        raise UsageError(f"batch_size is {rows}, expected {fixed or 'at least 1'} for this file")
     if not graph_of(contract).stepwise:
         if slots is not None:
             raise UsageError(f"slots is {slots}, and a {contract.graph} graph has none")

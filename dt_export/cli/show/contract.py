@@ -63,7 +63,7 @@ def contract(
         Text(),
         Text(
             "operators: "
-            + ", ".join(f"{n} {k}" for k, n in operators.most_common())
+            + (", ".join(f"{n} {k}" for k, n in operators.most_common()) or "none")
             + (f" ({note})" if note else "")
         ),
     ]

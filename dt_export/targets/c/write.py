@@ -1,6 +1,5 @@
 """Prints a program as C: templates of ``source/``, filled in."""
 
-import json
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -314,7 +313,10 @@ def _little(values: Array) -> bytes:
 
 def _kernels(program: Program, contract: Contract) -> str:
     """The sections of all instruction sets, and the functions that choose one."""
-    parts = ["#if !defined(PREFIX_DISPATCH) || !PREFIX_GNU || !defined(__SSE2__)", _text("native.c")]
+    parts = [
+        "#if !defined(PREFIX_DISPATCH) || !PREFIX_GNU || !defined(__SSE2__)",
+        _text("native.c"),
+    ]
     parts += [_section("native", program, contract), _chosen({"native": "1"})]
     parts += ["#else"]
     conditions = {}
@@ -380,7 +382,9 @@ def _normalise(program: Program, contract: Contract) -> str:
         lines += ["            state[i] = (state[i] - mean[i]) / std[i];", "    }"]
     if action.kind == "discrete":
         return "\n".join([*lines, "    (void)last_action;"])
-    lines += ["    for (i = 0; i < PREFIX_ACTION_SIZE; i++) action[i] = prefix_flushed(last_action[i]);"]
+    lines += [
+        "    for (i = 0; i < PREFIX_ACTION_SIZE; i++) action[i] = prefix_flushed(last_action[i]);"
+    ]
     if action.scale is not None and action.offset is not None:
         lines += ["    {", _row("scale", action.scale), _row("offset", action.offset)]
         lines += ["        for (i = 0; i < PREFIX_ACTION_SIZE; i++)"]
@@ -424,4 +428,4 @@ def contract_in(text: str) -> str | None:
     head, end = MAGIC.encode(), codes.find(b"\0")
     if not codes.startswith(head) or end < 0:
         return None
-    return json.dumps(json.loads(codes[len(head) : end]))
+    return codes[len(head) : end].decode("ascii")

@@ -24,7 +24,7 @@ MAX_SIZE = 2**24  # of an observation or an action
 MAX_FLOAT32 = 3.4028234663852886e38
 MIN_FLOAT32 = 1.1754943508222875e-38  # the smallest with all its digits
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 KINDS = ("continuous", "discrete")
 DTYPES = ("float32", "float16", "float64", "uint8", "int8", "int32", "int64", "bool")
 # Of policy and sequence graphs, and of a step graph.

@@ -149,6 +149,12 @@ class Contract:
         axis = shapes.get("query_index", shapes.get("states", (None,)))[0]
         return axis if isinstance(axis, int) else None
 
+    @property
+    def compiled(self) -> bool:
+        """Whether it is of a compiled policy: the file is one row of it, and a process may run any
+        number of them."""
+        return self.graph == "step" and "prefix" in self.producer
+
     def check(self) -> None:
         """Check that sizes and numbers are within bounds and that all parts agree.
 

@@ -53,14 +53,15 @@ MEANINGS: dict[type, dict[str, str]] = {
         "inputs": "The graph's inputs.",
         "outputs": "The graph's outputs.",
         "format": "Version of this document, major.minor.",
-        "precision": "What the weights are stored in: fp32, fp16 or int8.",
+        "precision": "What the weights are stored in: fp32, fp16, bf16 or int8.",
         "first_timestep": "The number of an episode's first timestep, 0 or 1.",
         "return_scale": "The network sees raw returns divided by this. A policy or step graph "
         "does this itself; for a sequence graph the caller must.",
         "target_returns": "Raw returns of an episode to ask for, the usual one first.",
         "environment": "Gymnasium's name of the environment that the policy was trained for.",
         "source": "Where the weights came from.",
-        "producer": "Versions of the software that wrote the file. For people, not for programs.",
+        "producer": "Versions of the software that wrote the file. For people, not for programs, "
+        "except that a compiled policy names the prefix of its functions here.",
         "validation": "The result of the export's validation; null with --no-validate.",
     },
     StateSpec: {

@@ -20,6 +20,7 @@ from dt_runtime import schema
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine, OnnxEngine
 from dt_runtime.layout import MAX_ROWS
+from dt_runtime.library import Library, check_provider, is_library
 from dt_runtime.outputs import OutputError
 from dt_runtime.policy import Policy
 
@@ -214,7 +215,7 @@ class Replay:
 
 
 def replay(
-    policy: Policy | str | Path | Engine,
+    policy: Policy | str | Path | Engine | Library,
     golden: Golden | str | Path,
     *,
     tolerance: float | None = None,
@@ -223,8 +224,8 @@ def replay(
     """Play a golden episode and compare actions, windows, timesteps and returns-to-go.
 
     Args:
-        policy: an artifact or an engine, to be run with the recorded options. Or your own policy,
-            with the same options and without a temperature; it is reset.
+        policy: an artifact, an engine or a library, to be run with the recorded options. Or your
+            own policy, with the same options and without a temperature; it is reset.
         golden: a golden episode, or the path of one.
         tolerance: replaces the recorded one. The precision may then differ from the recorded one.
         provider: the execution provider, if ``policy`` is an artifact.
@@ -238,7 +239,9 @@ def replay(
         golden = Golden.read(Path(golden))
     options = golden.options
     if isinstance(policy, str | Path):
-        policy = OnnxEngine(policy, provider)
+        if is_library(policy):
+            check_provider(provider)
+        policy = Library(policy) if is_library(policy) else OnnxEngine(policy, provider)
     rows = policy.batch_size if isinstance(policy, Policy) else options.batch_size
     _check_model(golden, policy.contract, rows, ignore_precision=tolerance is not None)
     if not isinstance(policy, Policy):

@@ -10,6 +10,10 @@ import numpy as np
 
 from dt_runtime.contract import Contract
 
+DAMAGED = (
+    "compare this observation with the training data; if it looks normal, the weights may be "
+    "damaged (check with `dt-export validate FILE --model MODEL`)"
+)
 FEW = 64  # up to so many numbers, plain Python checks faster than NumPy
 
 
@@ -109,11 +113,7 @@ def check_finite(name: str, output: np.ndarray) -> None:
     elif np.isfinite(output).all():
         return
     where = np.argwhere(~np.isfinite(output))[0].tolist()
-    raise OutputError(
-        f"the output {name}{where} is {output[tuple(where)]}: compare this observation with "
-        "the training data; if it looks normal, the weights may be damaged "
-        "(check with `dt-export validate FILE --model MODEL`)"
-    )
+    raise OutputError(f"the output {name}{where} is {output[tuple(where)]}: {DAMAGED}")
 
 
 def single(values: tuple[float, ...] | None) -> np.ndarray | None:

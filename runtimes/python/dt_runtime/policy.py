@@ -17,6 +17,7 @@ from dt_runtime.graphs import GRAPHS
 from dt_runtime.inputs import NotFiniteError
 from dt_runtime.inputs import shown as _shown
 from dt_runtime.layout import MAX_ROWS, PerRow
+from dt_runtime.library import Library, is_library
 from dt_runtime.outputs import FEW, Actions, Choices, OutputError, single
 from dt_runtime.protocols import DeviceRun, Engine, Run, Traits, another
 
@@ -69,8 +70,10 @@ class Policy:
     fault: it raises ``ValueError`` in every mode.
 
     Args:
-        artifact: the path of an ONNX file of graph ``policy``, ``step`` or ``sequence``, or an
-            engine.
+        artifact: the path of an ONNX file of graph ``policy``, ``step`` or ``sequence``; the path
+            of a shared library (``.so``, ``.dylib``, ``.dll``) compiled from a file of
+            ``dt-export c``, which is a program and runs when it is opened; an engine, or a
+            ``Library``. A library makes a ``CompiledPolicy``.
         provider: ``cpu``, ``cuda``, ``tensorrt`` or ``auto``.
         batch_size: the number of environments that you run at once.
         slots: for a ``step`` graph, the number of staggered caches, 1 to K; 4 by default. Every
@@ -98,9 +101,17 @@ class Policy:
         >>> action = policy.act(observation, reward)   # every later step
     """
 
+    def __new__(cls, artifact: Any = None, **options: Any) -> "Policy":
+        """A ``CompiledPolicy`` for a library."""
+        if cls is Policy and _is_compiled(artifact):
+            from dt_runtime.compiled import CompiledPolicy  # which is a Policy
+
+            return super().__new__(CompiledPolicy)
+        return super().__new__(cls)
+
     def __init__(
         self,
-        artifact: str | Path | Engine,
+        artifact: str | Path | Engine | Library,
         *,
         provider: str = "cpu",
         batch_size: int = 1,
@@ -111,33 +122,15 @@ class Policy:
         seed: int | None = None,
         on_fault: str = "raise",
     ):
-        whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
-        if not whole or not 1 <= batch_size <= MAX_ROWS:
-            raise ArgumentError(
-                f"batch_size is {_shown(batch_size)}, expected a whole number from 1 to {MAX_ROWS}"
-            )
-        if not isinstance(on_fault, str) or on_fault not in ON_FAULT:
-            raise ArgumentError(
-                f"on_fault is {_shown(on_fault)}, expected one of {', '.join(ON_FAULT)}"
-            )
-        if temperature is not None and not _is_temperature(temperature):
-            raise ArgumentError(
-                f"temperature is {_shown(temperature)}, expected a number above 0, or None"
-            )
-        try:
-            rng = np.random.default_rng(seed)
-        except (TypeError, ValueError):
-            raise ArgumentError(
-                f"seed is {_shown(seed)}, expected a whole number from 0, or None"
-            ) from None
-        self._engine: Engine
+        rng = _checked(batch_size, temperature, seed, on_fault)
         if isinstance(artifact, str | Path):
-            self._engine = OnnxEngine(artifact, provider, threads, cuda_graph)
-        elif hasattr(artifact, "contract"):
+            self._engine: Engine = OnnxEngine(artifact, provider, threads, cuda_graph)
+        elif hasattr(artifact, "contract") and not isinstance(artifact, Library):
             self._engine = artifact
         else:
             raise TypeError(
-                f"artifact is {_shown(artifact)}, expected the path of an ONNX file, or an engine"
+                f"artifact is {_shown(artifact)}, expected the path of an ONNX file or of a "
+                "compiled library, or an engine"
             )
         contract, traits = self._engine.contract, Traits.of(self._engine)
         if contract.graph not in GRAPHS:
@@ -151,56 +144,26 @@ class Policy:
                 f"the artifact has no output {self._output!r}: export it again with "
                 f"`--outputs {self._output}`"
             )
-        if temperature is not None and contract.action.kind != "discrete":
-            raise ArgumentError(
-                "temperature is for discrete policies, and this policy is continuous"
-            )
+        self._describe(contract, batch_size, temperature, on_fault, raw=graph.raw)
         made_for = contract.batch_size
         if made_for not in (None, batch_size):
             raise ArgumentError(
                 f"batch_size is {batch_size}, and the file was made for {made_for} (--static-batch)"
             )
-        self.contract: Contract = contract
-        self.batch_size = int(batch_size)
         self.provider = traits.provider
-        self.on_fault = on_fault
-        self.faults = 0
-        self.last_fault: str | None = None
-
-        self._discrete = contract.action.kind == "discrete"
-        self._temperature = None if temperature is None else float(temperature)
-        self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
         self._slots = slots
         self._memory = graph.memory(contract, self.batch_size, slots, traits.cuda_graph)
         self._bound: dict[int, tuple[Run, np.ndarray]] = {}  # by length: the run and its output
         self._device_runs: list[DeviceRun] = []
-        self._first_timestep = contract.first_timestep
-        self._last_timestep = contract.first_timestep + contract.max_ep_len - 1
-        self._said_clamp = False
-        self._busy = False
-
-        # A sequence graph is the bare network: statistics and scales are applied here.
-        bare = not graph.raw
-        state, action = contract.state, contract.action
+        self._scale = 1.0 if graph.raw else contract.return_scale
+        self._action_scale = None if graph.raw else single(contract.action.scale)
+        self._action_offset = None if graph.raw else single(contract.action.offset)
         rows = () if self.batch_size == 1 else (self.batch_size,)
-        self._shape = (*rows, *state.shape)  # of an observation
-        self._axes = len(self._shape)
-        self._frames = self._memory.arrays["states"].dtype == np.uint8
-        self._few = not self._frames and state.size * self.batch_size <= FEW
-        mean, std = (single(state.mean), single(state.std)) if bare else (None, None)
-        self._mean = None if mean is None else mean.reshape(state.shape)
-        self._std = None if std is None else std.reshape(state.shape)
-        self._scale = contract.return_scale if bare else 1.0
-        self._action_scale = single(action.scale) if bare else None
-        self._action_offset = single(action.offset) if bare else None
         self._outputs = (
             Choices(rows, self._temperature, rng)
             if self._discrete
-            else Actions(contract, rows, bare)
+            else Actions(contract, rows, not graph.raw)
         )
-        # Raw returns that float32 holds, before and after they are scaled.
-        self._limit = MAX_FLOAT32 * min(1.0, contract.return_scale)
-
         one = self.batch_size == 1
         self._past = _Past(
             elapsed=-1 if one else np.full(self.batch_size, -1, np.int64),
@@ -211,6 +174,51 @@ class Policy:
             draws=self._outputs.first_draws,
             started=False,
         )
+
+    def _describe(
+        self,
+        contract: Contract,
+        batch_size: int,
+        temperature: float | None,
+        on_fault: str,
+        raw: bool,
+    ) -> None:
+        """Keep what does not depend on what runs the policy.
+
+        Args:
+            raw: whether statistics and scales are applied there. Otherwise, for the bare network
+                of a sequence graph, they are applied here.
+
+        Raises:
+            ValueError: a temperature for a continuous policy.
+        """
+        if temperature is not None and contract.action.kind != "discrete":
+            raise ArgumentError(
+                "temperature is for discrete policies, and this policy is continuous"
+            )
+        self.contract: Contract = contract
+        self.batch_size = int(batch_size)
+        self.on_fault = on_fault
+        self.faults = 0
+        self.last_fault: str | None = None
+        self._discrete = contract.action.kind == "discrete"
+        self._temperature = None if temperature is None else float(temperature)
+        self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
+        self._first_timestep = contract.first_timestep
+        self._last_timestep = contract.first_timestep + contract.max_ep_len - 1
+        self._said_clamp = False
+        self._busy = False
+        state = contract.state
+        rows = () if self.batch_size == 1 else (self.batch_size,)
+        self._shape = (*rows, *state.shape)  # of an observation
+        self._axes = len(self._shape)
+        self._frames = any(s.name == "states" and s.dtype == "uint8" for s in contract.inputs)
+        self._few = not self._frames and state.size * self.batch_size <= FEW
+        mean, std = (None, None) if raw else (single(state.mean), single(state.std))
+        self._mean = None if mean is None else mean.reshape(state.shape)
+        self._std = None if std is None else std.reshape(state.shape)
+        # Raw returns that float32 holds, before and after they are scaled.
+        self._limit = MAX_FLOAT32 * min(1.0, contract.return_scale)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise TypeError(
@@ -265,17 +273,7 @@ class Policy:
             raise RuntimeError(IN_USE)
         try:
             self._busy = True
-            index = inputs.rows_of(rows, self.batch_size)
-            if target_return is None and not self._conditioned:
-                target_return = 0.0
-            if target_return is None:
-                if not self.contract.target_returns:
-                    raise ArgumentError(
-                        "target_return is missing and the contract has none: "
-                        "call reset(target_return=...) with a raw return"
-                    )
-                target_return = self.contract.target_returns[0]
-            targets = inputs.targets(target_return, len(index), self._limit)
+            index, targets = self._begun(target_return, rows)
             past = self._past
             if self.batch_size > 1:
                 elapsed, returns_to_go = past.elapsed.copy(), past.returns_to_go.copy()
@@ -340,7 +338,7 @@ class Policy:
             if self.on_fault == "raise":
                 self.faults, self.last_fault = self.faults + 1, said
                 raise
-            past, action = self._substitute(reward, applied_action)
+            past, action = self._substitute(self._past, reward, applied_action)
             if type(observation) is not np.ndarray or observation.ndim != self._axes:
                 action = self._like(action, observation)
             self.faults, self.last_fault, self._past = self.faults + 1, said, past
@@ -376,6 +374,26 @@ class Policy:
         finally:
             self._busy = False
 
+    def _begun(
+        self, target_return: float | np.ndarray | None, rows: np.ndarray | list[int] | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The rows that begin an episode, and the return to ask for: a number, or one a row.
+
+        Raises:
+            ValueError: see ``reset``.
+        """
+        index = inputs.rows_of(rows, self.batch_size)
+        if target_return is None and not self._conditioned:
+            target_return = 0.0
+        if target_return is None:
+            if not self.contract.target_returns:
+                raise ArgumentError(
+                    "target_return is missing and the contract has none: "
+                    "call reset(target_return=...) with a raw return"
+                )
+            target_return = self.contract.target_returns[0]
+        return index, inputs.targets(target_return, len(index), self._limit)
+
     def _step(
         self,
         observation: np.ndarray,
@@ -386,7 +404,7 @@ class Policy:
         past, memory = self._past, self._memory
         states = self._states(observation)
         if not past.started:
-            raise self._not_started()
+            raise self._not_started(past)
         returns_to_go = self._returns_after(past, reward)
         last = past.actions if applied_action is None else self._applied(applied_action)
         if self._action_scale is not None:  # in the network's units
@@ -421,12 +439,14 @@ class Policy:
         return _Past(taken, returns_to_go, timesteps, actions, place, draws, True)
 
     def _substitute(
-        self, reward: float | np.ndarray | None, applied_action: np.ndarray | None
+        self,
+        past: _Past,
+        reward: float | np.ndarray | None,
+        applied_action: np.ndarray | None,
     ) -> tuple[_Past, np.ndarray]:
         """The past and the action after a fault; finite rewards are still subtracted."""
-        past = self._past
         if not past.started:
-            raise self._not_started()
+            raise self._not_started(past)
         if applied_action is not None:
             self._applied(applied_action)  # not used, but a wrong shape is still a bug
         rewards = self._rewards(past, reward)
@@ -442,8 +462,8 @@ class Policy:
             )
         return past._replace(returns_to_go=left), actions if actions.ndim else actions[()]
 
-    def _not_started(self) -> RuntimeError:
-        rows = np.flatnonzero(np.less(self._past.elapsed, 0)).tolist()
+    def _not_started(self, past: _Past) -> RuntimeError:
+        rows = np.flatnonzero(np.less(past.elapsed, 0)).tolist()
         return RuntimeError(f"act() was called before reset(): call reset() first (rows {rows})")
 
     def _empty_caches(self, rows: np.ndarray) -> None:
@@ -572,16 +592,53 @@ class Policy:
     def _latest(self, timesteps: PerRow) -> PerRow:
         """Timesteps clamped to the last one; warns once."""
         if not self._said_clamp:
-            self._said_clamp = True
-            warnings.warn(
-                f"an episode is longer than max_ep_len {self.contract.max_ep_len}: "
-                f"its timesteps stay at {self._last_timestep} from here on",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+            self._say_clamp(stacklevel=5)
         if self.batch_size == 1:
             return self._last_timestep
         return np.minimum(timesteps, self._last_timestep)
+
+    def _say_clamp(self, stacklevel: int) -> None:
+        """Warn who called ``act``, so many calls up from here."""
+        self._said_clamp = True
+        warnings.warn(
+            f"an episode is longer than max_ep_len {self.contract.max_ep_len}: "
+            f"its timesteps stay at {self._last_timestep} from here on",
+            RuntimeWarning,
+            stacklevel=stacklevel,
+        )
+
+
+def _checked(batch_size: Any, temperature: Any, seed: Any, on_fault: Any) -> np.random.Generator:
+    """The random numbers of a policy with these options.
+
+    Raises:
+        ValueError: an option is of the wrong type or out of range.
+    """
+    whole = isinstance(batch_size, int | np.integer) and not isinstance(batch_size, bool)
+    if not whole or not 1 <= batch_size <= MAX_ROWS:
+        raise ArgumentError(
+            f"batch_size is {_shown(batch_size)}, expected a whole number from 1 to {MAX_ROWS}"
+        )
+    if not isinstance(on_fault, str) or on_fault not in ON_FAULT:
+        raise ArgumentError(
+            f"on_fault is {_shown(on_fault)}, expected one of {', '.join(ON_FAULT)}"
+        )
+    if temperature is not None and not _is_temperature(temperature):
+        raise ArgumentError(
+            f"temperature is {_shown(temperature)}, expected a number above 0, or None"
+        )
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise ArgumentError(
+            f"seed is {_shown(seed)}, expected a whole number from 0, or None"
+        ) from None
+
+
+def _is_compiled(artifact: Any) -> bool:
+    if isinstance(artifact, str | Path):
+        return is_library(artifact)
+    return isinstance(artifact, Library)
 
 
 def _is_temperature(value: Any) -> bool:
