@@ -13,8 +13,12 @@ enter() { # a fresh environment of this name, or the one that an earlier step ma
     source "$WORK/$1/bin/activate"
 }
 
-readme() { # runs a command that README.md shows word for word
+bounded() { # runs a command for so many seconds at most: CI that hangs is CI that fails
+    timeout --kill-after=30 "$@"
+}
+
+readme() { # runs a command that README.md shows word for word, for half an hour at most
     grep -qxF "$1" README.md || { echo "README.md does not have the line: $1" >&2; exit 1; }
     echo "\$ $1"
-    eval "$1"
+    bounded 1800 bash -c "$1"
 }

@@ -8,4 +8,4 @@ pip install -r "$WORK/lowest.txt" -e 'runtimes/python[cpu]' -e . pytest pytest-x
 pip check
 (cd "$WORK" && dt-export onnx --model hopper --output lowest.onnx)
 (cd "$WORK" && dt-export onnx --model hopper --graph step --output lowest_step.onnx)
-pytest tests/dt_runtime
+bounded 900 pytest tests/dt_runtime

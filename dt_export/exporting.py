@@ -116,9 +116,7 @@ def check_options(checkpoint: Checkpoint, target: Target, kind: Kind, options: O
     sizes = {"--static-batch": options.static_batch, "--static-length": options.static_length}
     for flag, size in sizes.items():
         if size is not None and kind.floats is None:
-            raise UsageError(f"{flag} is for --graph policy, step or sequence, not {kind.name}")
-        if size is not None and size < 1:
-            raise UsageError(f"{flag} is {size}, expected at least 1")
+            raise UsageError(f"{flag} does not apply to --graph {kind.name}")
     context = checkpoint.facts.context_length or 0
     if options.static_length is not None and options.static_length > context:
         raise UsageError(

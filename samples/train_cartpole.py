@@ -43,6 +43,7 @@ HORIZON = 500  # steps in a full episode, each with reward 1
 CONTEXT = 10  # steps the transformer sees
 SCALE = 100.0  # return-to-go is fed in hundreds
 PACKAGES = ("torch", "transformers", "gymnasium")
+FILES = ("model.safetensors", "config.json", "policy.json")  # of a checkpoint
 Arrays = dict[str, np.ndarray]
 console = Console()
 
@@ -73,6 +74,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Train a Decision Transformer on CartPole-v1.")
     add = parser.add_argument
     add("--output", type=Path, metavar="DIR", help="checkpoint folder (default: cartpole)")
+    add("--force", action="store_true", help="replace a checkpoint in --output")
     add("--seed", type=int, default=Recipe.seed, help="default: %(default)s")
     add("--quick", action="store_true", help="tiny settings that only prove it runs (seconds)")
     flags = parser.parse_args()
@@ -80,6 +82,11 @@ def main() -> int:
     recipe = replace(QUICK if flags.quick else Recipe(), seed=flags.seed)
     # A proof that it runs must not replace a checkpoint that somebody trained.
     output = flags.output or Path("cartpole-quick" if flags.quick else "cartpole")
+    present = [name for name in FILES if (output / name).exists()]
+    if present and not flags.force:
+        message = f"{output} holds {', '.join(present)}: choose another --output or pass --force"
+        console.print(f"Error: {message}", style="red", soft_wrap=True)
+        return 1
     try:
         make(recipe, output)
     except KeyboardInterrupt:
@@ -322,7 +329,7 @@ def save(model: "DecisionTransformerModel", policy: dict, output: Path) -> None:
     part.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(part)
     (part / "policy.json").write_text(json.dumps(policy, indent=2, sort_keys=True) + "\n")
-    for name in ("model.safetensors", "config.json", "policy.json"):
+    for name in FILES:
         (part / name).chmod(0o644)  # save_pretrained lets nobody else read the weights
         (part / name).replace(output / name)
     part.rmdir()

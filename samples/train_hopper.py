@@ -97,6 +97,7 @@ def main() -> int:
     add("--quick", action="store_true", help="tiny settings that only prove it runs (a minute)")
     add("--evaluate-only", action="store_true", help="only measure the checkpoint in --output")
     add("--plot", type=Path, metavar="FILE", help="plot achieved over target, as .svg and .png")
+    add("--force", action="store_true", help="replace what is in --output and --plot")
     flags = parser.parse_args()
 
     from transformers.utils.logging import disable_progress_bar
@@ -108,6 +109,8 @@ def main() -> int:
     # A polite kill stops as cleanly as Ctrl-C, worker processes included.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        if flags.plot and not flags.force:
+            check_plot(flags.plot)
         if flags.evaluate_only:
             from transformers import DecisionTransformerModel
 
@@ -116,6 +119,8 @@ def main() -> int:
             model = DecisionTransformerModel.from_pretrained(output)
             policy["training"]["evaluation"] = evaluate(recipe, model, mean, std)
         else:
+            if not flags.force:
+                check_output(output)
             policy = make(recipe, work, output)
         if flags.plot:
             plot(policy["training"], flags.plot)
@@ -131,7 +136,6 @@ def main() -> int:
 
 def make(recipe: Recipe, work: Path, output: Path) -> dict:
     """Collect, train, evaluate, save; returns what policy.json holds."""
-    check_output(output)
     work.mkdir(parents=True, exist_ok=True)
     settings, text = work / "recipe.json", json.dumps(asdict(recipe), indent=2) + "\n"
     if settings.exists() and settings.read_text() != text:
@@ -478,9 +482,10 @@ def plot(training: dict, path: Path) -> None:
     axes.legend(loc="lower right", frameon=False, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
-    figure.savefig(path.with_suffix(".png"), dpi=160)
-    console.print(f"Plot: {path.with_suffix('.svg')} and .png", soft_wrap=True)
+    svg, png = _plots(path)
+    figure.savefig(svg, metadata={"Date": None})
+    figure.savefig(png, dpi=160)
+    console.print(f"Plot: {svg} and .png", soft_wrap=True)
 
 
 # --- 5. Files, clocks and processes -------------------------------------------------------------
@@ -502,8 +507,23 @@ def check_output(output: Path) -> None:
     if not ours:
         raise ValueError(
             f"{output} holds {', '.join(present)}, which this program did not write: "
-            "choose another --output"
+            "choose another --output or pass --force"
         )
+
+
+def check_plot(path: Path) -> None:
+    """Refuse to replace a plot.
+
+    Raises:
+        ValueError: one of its two files exists.
+    """
+    for each in _plots(path):
+        if each.exists():
+            raise ValueError(f"{each} exists: choose another --plot or pass --force")
+
+
+def _plots(path: Path) -> tuple[Path, Path]:
+    return path.with_suffix(".svg"), path.with_suffix(".png")
 
 
 def save(model: "DecisionTransformerModel", policy: dict, output: Path) -> None:

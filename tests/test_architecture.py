@@ -1,6 +1,11 @@
 """docs/architecture.md is followed: what it tells you to write works, and its tree is the tree."""
 
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -54,8 +59,51 @@ def test_how_to_add_a_dialect(tmp_path, monkeypatch, capsys):
     assert dialect.LOOKED_FOR.split()[0] in called("models --dialects", capsys)
 
 
-def test_how_to_add_a_graph():
-    """Its module runs, and gives what its specs say."""
+def edited(path: Path, before: str, after: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.count(before) == 1, (path, before)
+    path.write_text(text.replace(before, after), encoding="utf-8")
+
+
+def test_how_to_add_a_graph(checkpoint_path, tmp_path):
+    """In a copy of the code: each step of the page, then exported, validated and inspected."""
+    for package in ("dt_export", "runtimes/python/dt_runtime"):
+        skip = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, tmp_path / Path(package).name, ignore=skip)
+    (code,) = re.findall(r"```python\n(# dt_export/graphs/features.py\n.*?)```", TEXT, re.S)
+    (entry,) = re.findall(r'`("features": Rules\(.*\))`', TEXT)
+
+    def ran(command: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *command.split()],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    graphs, model = tmp_path / "dt_export/graphs", f"--model {checkpoint_path}"
+    (graphs / "features.py").write_text(code, encoding="utf-8")
+    edited(graphs / "__init__.py", "import backbone,", "import backbone, features,")
+    edited(graphs / "__init__.py", "backbone.KIND)", "backbone.KIND, features.KIND)")
+    edited(
+        tmp_path / "dt_export/options.py", "\nGRAPHS = {", '\nGRAPHS = {\n    "features": "new",'
+    )
+    export = f"dt_export onnx {model} --context-length 6 --return-scale 100 --graph features"
+    rejected = ran(f"{export} -o f.onnx")
+    assert "graph = 'features', expected" in rejected.stderr  # the last step is missing
+    edited(tmp_path / "dt_runtime/checks.py", "\nGRAPHS = {", f"\nGRAPHS = {{\n    {entry},")
+    done = ran(f"{export} -o f.onnx")
+    assert done.returncode == 0 and "equal to eager PyTorch" in done.stdout, done.stderr
+    done = ran(f"dt_export validate f.onnx {model} --return-scale 100")
+    assert done.returncode == 0 and "equal to eager PyTorch" in done.stdout, done.stderr
+    assert '"graph": "features"' in ran("dt_export inspect f.onnx --json").stdout
+    schema = json.loads(ran("dt_runtime.contract_schema").stdout)
+    assert "features" in schema["properties"]["graph"]["enum"]
+
+
+def test_a_graph_s_module_gives_what_its_specs_say():
     kind: Kind = written("How to add a graph").KIND
     checkpoint = load("hopper")
     inputs = [

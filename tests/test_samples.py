@@ -40,3 +40,20 @@ def test_a_checkpoint_of_somebody_else_is_kept(checkpoint_path, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1 and "choose another --output" in done.stdout
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("sample", "flags", "kept"),
+    (
+        ("train_cartpole", ("--output", "."), "policy.json"),
+        ("train_hopper", ("--output", "new", "--plot", "returns.svg"), "returns.svg"),
+        ("train_hopper", ("--output", "new", "--plot", "returns.svg"), "returns.png"),
+    ),
+)
+def test_nothing_is_replaced_without_force(sample, flags, kept, tmp_path):
+    (tmp_path / kept).write_text("mine")
+    command = [sys.executable, SAMPLES / f"{sample}.py", "--quick", *flags]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout.count("\n") == 1
+    assert kept in done.stdout and "--force" in done.stdout
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(kept, "mine")]

@@ -126,7 +126,7 @@ def _named_tensors(setting: Setting) -> dict[str, torch.Tensor]:
 
 def _compiled(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Callable[[], object]:
     try:
-        with _within(COMPILE_SECONDS), quietly(), torch.no_grad(), _one_process():
+        with quietly(), torch.no_grad(), _one_process(), _within(COMPILE_SECONDS):
             compiled = torch.compile(module, dynamic=False)
             compiled(**inputs)
     except Exception as error:  # whatever the compiler raises, the other candidates go on
@@ -156,20 +156,36 @@ def _one_process() -> Iterator[None]:
 
 @contextmanager
 def _within(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the body after that long; no limit outside the main thread."""
+    """Raise TimeoutError in the body after that long; no limit outside the main thread.
+
+    An import or a compiler may turn it into an error of its own. That is a TimeoutError again here.
+    """
     main = threading.current_thread() is threading.main_thread()
     if not main or not hasattr(signal, "setitimer"):
         yield
         return
 
+    late = TimeoutError(f"not done after {seconds:g} s")
+    raised = over = False
+
     def stop(*_: Any) -> None:
-        raise TimeoutError(f"not done after {seconds:g} s")
+        nonlocal raised
+        if not over:  # else it would break off the clean-up below, and ring on
+            raised = True
+            raise late
 
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        # Repeat each second: the compiler may swallow the first one.
-        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
-        yield
+        try:
+            # Repeat each second: the compiler may swallow the first one.
+            signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+            yield
+        finally:
+            over = True
+    except Exception as error:
+        if not raised or error is late:
+            raise
+        raise late from error
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)

@@ -1,8 +1,7 @@
 """The whole result, as dataclasses and as JSON. Names say the unit; latencies are microseconds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from dt_export.bench.cold import Cold
@@ -12,7 +11,7 @@ from dt_export.bench.paced import Paced
 from dt_export.bench.sweep import Point
 from dt_export.bench.timing import Latency
 from dt_export.errors import UsageError
-from dt_export.files.reports import json_report, parse_report, write_report
+from dt_export.files.reports import json_report, parse_report
 
 FORMAT = "1.0"
 T = TypeVar("T")
@@ -84,18 +83,6 @@ class Report:
             return _report(parse_report(text, FORMAT))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"this is not a report of `dt-export bench --json`: {error}") from None
-
-
-def write_json(
-    report: Report, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
-) -> None:
-    """Write a report, all of it or nothing.
-
-    Raises:
-        UsageError: the file is one of ``inputs``, or exists, is no report of ours and there is no
-            ``force``, or it cannot be written.
-    """
-    write_report(report.to_json(), path, inputs=inputs, force=force)
 
 
 def _report(document: Mapping[str, Any]) -> Report:

@@ -81,8 +81,8 @@ def bench(
     """
     from dt_export.bench import bench, table
     from dt_export.bench.progress import showing
-    from dt_export.bench.report import write_json
     from dt_export.files.ours import is_plot, is_report
+    from dt_export.files.reports import write_report
     from dt_export.files.writing import Output, distinct, files_at
 
     inputs = (*(artifacts or ()), *given(overrides.stats), *at_model(model))
@@ -109,6 +109,6 @@ def bench(
         )  # fmt: skip
     console.print(table.report(report))
     if to is not None:
-        write_json(report, to.path, inputs=inputs, force=force)
+        write_report(report.to_json(), to.path, inputs=inputs, force=force)
     if to_plot is not None:
         write_plot(report, to_plot.path, inputs=inputs, force=force)

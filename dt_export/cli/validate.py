@@ -65,9 +65,10 @@ def validate(
     """
     from dt_export.cli import show
     from dt_export.files.ours import is_report
+    from dt_export.files.reports import write_report
     from dt_export.files.writing import Output, files_at
     from dt_export.validation import check
-    from dt_export.validation.document import document, write_json
+    from dt_export.validation.document import document
     from dt_export.validation.pairing import pair
 
     to = None
@@ -89,7 +90,7 @@ def validate(
     console.print(show.comparisons(report))
     console.print(show.verdict(report))
     if to is not None:
-        written = document(report, artifact, opened.provider)
-        write_json(written, to.path, inputs=to.inputs, force=force)
+        written = document(report, artifact, opened.provider).to_json()
+        write_report(written, to.path, inputs=to.inputs, force=force)
     if not report.passed:
         raise CheckError(f"{artifact} is not equal to {checkpoint.source.model}")

@@ -1,7 +1,7 @@
 """Playing episodes with messages for the user."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from dt_runtime import ArgumentError, Episode, OutputError, Policy, rollout
 from dt_runtime.rollout import check_spaces
@@ -22,15 +22,17 @@ def play(
 
     Raises:
         UsageError: no episodes, spaces of the environment that are not the policy's, no target
-            return, or an environment that calls ``sys.exit``.
+            return, an observation or a reward that the policy rejects, or an environment that
+            calls ``sys.exit``.
         CheckError: the policy put out numbers that are not finite.
     """
     if episodes < 1:
         raise UsageError(f"--episodes is {episodes}, expected at least 1")
     try:
         _check(policy, environment, target_return)
+        asked = cast(Policy, _Asked(policy))
         return rollout(
-            policy, environment, episodes, target_return=target_return, seed=seed, on_step=on_step
+            asked, environment, episodes, target_return=target_return, seed=seed, on_step=on_step
         )
     except OutputError as error:
         raise CheckError(str(error)) from error
@@ -39,6 +41,26 @@ def play(
         raise UsageError(f"the environment called sys.exit, exit code {code}") from error
     finally:
         environment.close()
+
+
+class _Asked:
+    """A policy that names the environment where it rejects an observation or a reward.
+
+    Only here can such an error be told from one in the environment's own code.
+    """
+
+    def __init__(self, policy: Policy):
+        self._policy = policy
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._policy, name)
+
+    def act(self, observation: Any, reward: Any) -> Any:
+        try:
+            return self._policy.act(observation, reward)
+        except ValueError as error:
+            what = f"the environment does not keep to its spaces: {error}"
+            raise UsageError(one_line(what)) from error
 
 
 def _check(policy: Policy, environment: Any, target_return: float | None) -> None:

@@ -94,7 +94,7 @@ def atomic(output: Output) -> Iterator[Path]:
         path.parent, f".{path.stem}.", path.suffix
     ) as temporary:  # fmt: skip
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files for the owner alone
+        temporary.chmod(0o666 & ~_umask())  # it was made for the owner alone
         interrupts.check()
         output.check()  # another file may have taken the name meanwhile
         with interrupts.held():

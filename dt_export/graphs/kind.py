@@ -1,7 +1,7 @@
 """What a graph is, said once: whoever exports, validates, runs or measures one asks its Kind."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
@@ -73,7 +73,7 @@ class Kind:
     chooses_outputs: bool = False
     stepwise: bool = False
     derived_axes: bool = False
-    floats: Callable[[ModelConfig, int], int] | None = field(default=None)
+    floats: Callable[[ModelConfig, int], int] | None = None
 
     @property
     def of_backbone(self) -> bool:
@@ -132,7 +132,7 @@ class Kind:
                 "--sample needs a stochastic head (online-dt), but this model has none"
             )
         if outputs and not self.chooses_outputs:
-            raise UsageError(f"--outputs is for --graph sequence, not {self.name}")
+            raise UsageError(f"--outputs does not apply to --graph {self.name}")
         names = self.choose(config, outputs)
         return (*names, *(name for name in GAUSSIAN if sample and name not in names))
 

@@ -76,12 +76,9 @@ def held(then_raise: bool = True) -> Iterator[None]:
 @contextmanager
 def temporary_file(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
     """An empty file, removed at the end if it still has this name then."""
-    with held():
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
-        os.close(handle)
-        path = Path(name)
-        _state.temporaries.add(path)
+    path = _new_name(folder, prefix, suffix)
     try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         yield path
     finally:
         _remove(path)
@@ -90,10 +87,9 @@ def temporary_file(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
 @contextmanager
 def temporary_folder(folder: Path | None = None, prefix: str = "dt-export.") -> Iterator[Path]:
     """An empty folder, removed at the end with everything in it."""
-    with held():
-        path = Path(tempfile.mkdtemp(prefix=prefix, dir=folder))
-        _state.temporaries.add(path)
+    path = _new_name(folder or Path(tempfile.gettempdir()), prefix)
     try:
+        path.mkdir(0o700)
         yield path
     finally:
         _remove(path)
@@ -132,18 +128,28 @@ def reported(leave: bool = False) -> Iterator[None]:
     finally:
         if _state.received is not None:
             _clean_up()
+            if leave:  # while signals only count: another one would show a traceback
+                with suppress(OSError, ValueError, AttributeError):
+                    sys.stdout.flush()
+                os._exit(128 + _state.received)
         for number, handler in before.items():
             signal.signal(number, handler)
         sys.unraisablehook, _state.watching = hook, False
         # Whoever goes on in this process begins anew.
         received, _state.received, _state.ending = _state.received, None, False
-    if received is None:
-        return
-    if leave:
-        with suppress(OSError, ValueError, AttributeError):
-            sys.stdout.flush()
-        os._exit(128 + received)
-    raise SystemExit(128 + received) from None
+    if received is not None:
+        raise SystemExit(128 + received) from None
+
+
+def _new_name(folder: Path, prefix: str, suffix: str = "") -> Path:
+    """A name that nothing has yet, to be removed at the end.
+
+    It is remembered before the file exists: a second signal ends the process at once, and would
+    leave behind a file that is not remembered yet.
+    """
+    path = folder / f"{prefix}{os.urandom(8).hex()}{suffix}"
+    _state.temporaries.add(path)
+    return path
 
 
 def _on_signal(number: int, frame: Any) -> None:

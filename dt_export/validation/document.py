@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from dt_runtime.contract import Contract
 
 from dt_export.errors import UsageError
-from dt_export.files.reports import json_report, parse_report, versions, write_report
+from dt_export.files.reports import json_report, parse_report, versions
 from dt_export.graphs.trials import Case
 from dt_export.validation.closed_loop import ClosedLoop
 from dt_export.validation.report import Comparison, Report
@@ -73,18 +73,6 @@ class Document:
 def document(report: Report, artifact: Path, provider: str | None = None) -> Document:
     """The document of a report that was made here and now."""
     return Document(report, str(artifact), provider, versions())
-
-
-def write_json(
-    document: Document, path: Path, *, inputs: Iterable[Path] = (), force: bool = False
-) -> None:
-    """Write a document, all of it or nothing.
-
-    Raises:
-        UsageError: the file is one of ``inputs``, or exists, is no report of ours and there is no
-            ``force``, or it cannot be written.
-    """
-    write_report(document.to_json(), path, inputs=inputs, force=force)
 
 
 def _comparison(entry: Mapping[str, Any]) -> Comparison:

@@ -7,7 +7,6 @@ and the eager model computes the action on exactly that window.
 import base64
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,10 +21,8 @@ from dt_runtime.golden import (
     Model,
     Numbers,
     Options,
-    Replay,
     Reset,
 )
-from dt_runtime.golden import replay as replay_policy
 from dt_runtime.schedule import Schedule
 from dt_runtime.slots import DEFAULT, fixed_slots
 
@@ -34,7 +31,6 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.files.ours import PRODUCER
 from dt_export.graphs import graph_of
 from dt_export.graphs.trials import draw_states
-from dt_export.targets import open_artifact
 from dt_export.targets.artifact import Run
 from dt_export.validation.differences import contract_differences
 from dt_export.validation.parity import TOLERANCES
@@ -137,14 +133,6 @@ def record(
         frames=tuple(base64.b64encode(frame.tobytes()).decode() for frame in eager.frames),
         events=tuple(events),
     )
-
-
-def replay(
-    path: Path, golden: Golden, *, tolerance: float | None = None, provider: str = "cpu"
-) -> Replay:
-    """Replay a golden episode on an artifact of any target; see ``dt_runtime.golden.replay``."""
-    engine = open_artifact(path, provider).engine
-    return replay_policy(engine, golden, tolerance=tolerance)
 
 
 def _settled(

@@ -1,8 +1,10 @@
 """A call that fails has not happened: whatever breaks it off, made again it gives the same."""
 
+import gc
 import signal
 import threading
 import warnings
+from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
@@ -135,27 +137,37 @@ class Tick(BaseException):
 
 @pytest.fixture
 def timer():
-    """Arms a timer that raises ``Tick`` once, as long as it is armed."""
+    """A timer that raises ``Tick`` once in its body, and nowhere else."""
     if (
         not hasattr(signal, "setitimer")
         or threading.current_thread() is not threading.main_thread()
     ):
         pytest.skip("needs a timer that interrupts the main thread")
-    armed = [False]
+    armed = False
 
     def ring(*_):
-        if armed[0]:
-            armed[0] = False
+        nonlocal armed
+        if armed:
+            armed = False
             raise Tick
 
+    @contextmanager
+    def ticking(seconds):
+        nonlocal armed
+        try:
+            armed = seconds > 0
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            yield
+        finally:
+            armed = False
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
     before = signal.signal(signal.SIGALRM, ring)
-
-    def arm(seconds):
-        armed[0] = seconds > 0
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-    yield arm
-    arm(0)
+    collecting = gc.isenabled()
+    gc.disable()  # a collection may run other people's code, which may hold a lock
+    yield ticking
+    if collecting:
+        gc.enable()
     signal.signal(signal.SIGALRM, before)
 
 
@@ -181,9 +193,8 @@ def test_interrupted_anywhere_a_step_is_whole(kind, artifacts, timer):
             twin.reset(**reset)
             while True:
                 try:
-                    timer(rng.uniform(1e-6, usual))
-                    policy.reset(**reset)
-                    timer(0)
+                    with timer(rng.uniform(1e-6, usual)):
+                        policy.reset(**reset)
                     break
                 except Tick:
                     ticks += 1
@@ -192,9 +203,8 @@ def test_interrupted_anywhere_a_step_is_whole(kind, artifacts, timer):
             if seen(policy) == seen(twin):  # interrupted or not, it was done
                 break
             try:
-                timer(rng.uniform(1e-6, 1.5 * usual) if tries < 5 else 0)
-                policy.act(**given)
-                timer(0)
+                with timer(rng.uniform(1e-6, 1.5 * usual) if tries < 5 else 0):
+                    policy.act(**given)
             except Tick:
                 ticks += 1
         given = course.call()  # this one in peace

@@ -11,9 +11,10 @@ from oracles import atari
 from dt_export import exporting
 from dt_export.bench import bench, table
 from dt_export.bench.catalogue import CATALOGUE
-from dt_export.bench.report import Report, write_json
+from dt_export.bench.report import Report
 from dt_export.errors import UsageError
 from dt_export.facts import Overrides
+from dt_export.files.reports import write_report
 from dt_export.process.terminal import console
 
 pytestmark = pytest.mark.xdist_group("bench")  # the benchmark is made once
@@ -104,7 +105,7 @@ def test_artifacts_are_paced(report):
 
 def test_json_round_trip(report, tmp_path):
     path = tmp_path / "report.json"
-    write_json(report, path)
+    write_report(report.to_json(), path)
     text = path.read_text(encoding="utf-8")
     assert Report.from_json(text) == report
     document = json.loads(text)
@@ -214,6 +215,6 @@ def test_a_batch_that_no_memory_holds(checkpoint_path, monkeypatch, candidates):
 
 def test_json_goes_where_it_can(report, tmp_path):
     with pytest.raises(UsageError, match="is a folder"):
-        write_json(report, tmp_path)
+        write_report(report.to_json(), tmp_path)
     with pytest.raises(UsageError, match="does not exist"):
-        write_json(report, tmp_path / "missing" / "report.json")
+        write_report(report.to_json(), tmp_path / "missing" / "report.json")

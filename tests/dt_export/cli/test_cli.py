@@ -303,7 +303,7 @@ def test_ctrl_c_leaves_nothing_and_no_traceback(checkpoint_path, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         # A test run in the background of a shell has SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:

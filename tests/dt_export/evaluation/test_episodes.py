@@ -74,6 +74,25 @@ def test_a_bug_of_the_environment_is_not_taken_for_a_mistake_of_the_user(policy,
     assert robot.closed
 
 
+@pytest.mark.parametrize(
+    ("observation", "reward", "words"),
+    (
+        (np.zeros(7), 1.0, r"observation has shape \(7,\), expected \(5,\)"),
+        (np.full(5, np.nan), 1.0, r"observation\[0\] is nan"),
+        (np.zeros(5), float("inf"), "reward is inf"),
+    ),
+)
+def test_an_environment_outside_its_own_spaces(policy, observation, reward, words):
+    class Liar(Robot):
+        def step(self, action):
+            return observation, reward, False, False, {}
+
+    robot = Liar()
+    with pytest.raises(UsageError, match=f"environment does not keep to its spaces: {words}"):
+        play(policy, robot, 1, 10.0, 0)
+    assert robot.closed
+
+
 def test_an_environment_that_leaves(policy):
     with pytest.raises(UsageError, match=r"called sys.exit, exit code \\x1b\[31m"):
         play(policy, Robot(SystemExit("\x1b[31m")), 1, 10.0, 0)

@@ -193,12 +193,12 @@ def test_a_folder_that_vanishes_meanwhile_is_one_message(cli, tmp_path, policy_f
     folder = tmp_path / "gone"
     folder.mkdir()
 
-    def write(report, path, **options):
+    def write(text, path, **options):
         with atomic(Output(path, "--json", is_report)) as temporary:
             shutil.rmtree(folder)
             temporary.write_text("{}")
 
-    monkeypatch.setattr("dt_export.validation.document.write_json", write)
+    monkeypatch.setattr("dt_export.files.reports.write_report", write)
     code, _, err = cli("validate", policy_file, "-m", checkpoint_path, "--json", folder / "r.json")
     assert code == 2 and "No such file or directory" in err and "Traceback" not in err
 

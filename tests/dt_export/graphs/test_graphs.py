@@ -74,7 +74,7 @@ def test_output_specs_match_what_comes_out(checkpoint):
     (
         ("walk", (), "'walk'.*policy, step, sequence"),
         ("sequence", ("rewards",), "'rewards'.*action_preds"),
-        ("policy", ("attentions",), "sequence"),
+        ("policy", ("attentions",), "--outputs does not apply to --graph policy"),
     ),
 )
 def test_graphs_and_outputs_that_do_not_exist(checkpoint, graph, outputs, words):

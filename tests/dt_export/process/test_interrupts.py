@@ -19,6 +19,11 @@ ENDS = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
 
+def signals_as_usual():
+    """A test run in the background of a shell has SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def export(checkpoint_path, folder, **options):
     """Start the export of a tiny checkpoint; its temporary files have a folder of their own."""
     (folder / "tmp").mkdir(parents=True)
@@ -32,8 +37,19 @@ def export(checkpoint_path, folder, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A test run in the background of a shell has SIGINT ignored, and children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=signals_as_usual,
+        **options,
+    )
+
+
+def ran(program, **options):
+    """Run Python that sends signals to its own process."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=signals_as_usual,
         **options,
     )
 
@@ -111,7 +127,7 @@ with interrupts.reported():
     os.kill(os.getpid(), signal.SIGINT)
 print("went on")
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = ran(program)
     assert (done.returncode, done.stdout) == (0, "went on\n")
 
 
@@ -123,13 +139,53 @@ from dt_export.process import interrupts
 with interrupts.reported(leave=True):
     exec("os.kill(os.getpid(), signal.SIGINT)")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    done = ran(program)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_an_interrupt_that_was_reported_is_over(tmp_path):
+    """In a process that goes on, whatever is written next is written."""
+    program = """
+import os, signal
+from pathlib import Path
+from dt_export.files.writing import Output, atomic
+from dt_export.process import interrupts
+try:
+    with interrupts.reported():
+        os.kill(os.getpid(), signal.SIGINT)
+        interrupts.check()
+except SystemExit as error:
+    with atomic(Output(Path("out.txt"), "--json", lambda path: True)) as temporary:
+        temporary.write_text(str(error.code))
+"""
+    done = ran(program, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "interrupted\n")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.txt", "130")]
+
+
+@pytest.mark.parametrize("make", ("open", "mkdir"))
+def test_a_second_one_removes_what_was_made_just_now(make, tmp_path):
+    """Both come when a temporary file or folder exists and nothing else has happened yet."""
+    program = f"""
+import os, signal
+from pathlib import Path
+from dt_export.process import interrupts
+make = os.{make}
+def interrupted(*args, **options):
+    made = make(*args, **options)
+    with interrupts.held():
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    return made
+os.{make} = interrupted
+file, folder = interrupts.temporary_file, interrupts.temporary_folder
+with interrupts.reported(leave=True):
+    with file(Path(), "p", "") if {make == "open"} else folder(Path()):
+        pass
+"""
+    done = ran(program, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert list(tmp_path.iterdir()) == []
 
 
 SWALLOWED = """
@@ -155,13 +211,7 @@ with interrupts.reported():
     ("pass", "raise RuntimeError('an exporter took it for a failure of its own') from None"),
 )
 def test_an_interrupt_that_a_library_swallows_or_wraps(tmp_path, then):
-    done = subprocess.run(
-        [sys.executable, "-c", SWALLOWED.format(then=then)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    done = ran(SWALLOWED.format(then=then), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
     assert list(tmp_path.iterdir()) == []
 

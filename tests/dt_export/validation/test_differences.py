@@ -1,18 +1,15 @@
 """What validation cannot check, or what the user may choose, is said; the rest is a difference."""
 
 import dataclasses
-import os
-import signal
 
 import pytest
 
 from dt_export.cli.show import comparisons
 from dt_export.facts import Overrides
-from dt_export.files.writing import Output, atomic
-from dt_export.process import interrupts
 from dt_export.process.terminal import console, one_line
 from dt_export.targets import open_artifact
 from dt_export.validation import check
+from dt_export.validation.differences import contract_differences
 from dt_export.validation.pairing import pair
 
 
@@ -50,17 +47,13 @@ def test_what_was_chosen_at_export_is_a_note(policy_file, checkpoint):
     assert check(open_artifact(policy_file), checkpoint, seed=1).notes == ()
 
 
+def test_another_context_length_is_one_difference(step_file, checkpoint):
+    """Not one more for every cache, whose size follows from it."""
+    opened = open_artifact(step_file)
+    (difference,) = contract_differences(opened.contract, checkpoint.with_context_length(7))
+    assert difference == "context_length: the artifact's contract says 6, the checkpoint says 7"
+
+
 @pytest.mark.parametrize("code", (0x061C, 0x200B, 0x200F, 0x2028, 0x2029, 0xFEFF))
 def test_no_value_begins_a_line_or_hides(code):
     assert one_line(f"a\n{chr(code)}b") == f"a\\n\\u{code:04x}b"
-
-
-def test_an_interrupt_that_was_reported_is_over(tmp_path):
-    """In a process that goes on, whatever is written next is written."""
-    with pytest.raises(SystemExit) as caught, interrupts.reported():
-        os.kill(os.getpid(), signal.SIGINT)
-        interrupts.check()
-    assert caught.value.code == 130
-    with atomic(Output(tmp_path / "out.txt", "--json", lambda path: True)) as temporary:
-        temporary.write_text("x")
-    assert (tmp_path / "out.txt").read_text() == "x"

@@ -8,10 +8,11 @@ import pytest
 
 from dt_export.errors import UsageError
 from dt_export.files.ours import is_report
+from dt_export.files.reports import write_report
 from dt_export.targets import open_artifact
 from dt_export.validation import check
 from dt_export.validation.closed_loop import ClosedLoop
-from dt_export.validation.document import FORMAT, Document, document, write_json
+from dt_export.validation.document import FORMAT, Document, document
 
 
 @pytest.fixture(scope="module")
@@ -63,5 +64,5 @@ def test_another_document(text):
 
 
 def test_a_report_is_known_as_ours(report, policy_file, tmp_path):
-    write_json(document(report, policy_file), tmp_path / "r.json")
+    write_report(document(report, policy_file).to_json(), tmp_path / "r.json")
     assert is_report(tmp_path / "r.json")

@@ -9,8 +9,7 @@ import onnx
 import pytest
 from dt_runtime import OnnxEngine, Policy
 from dt_runtime.contract import METADATA_KEY
-from dt_runtime.golden import Golden, OtherModelError
-from dt_runtime.golden import replay as replay_policy
+from dt_runtime.golden import Golden, OtherModelError, replay
 from oracles import atari, corl, d3rlpy_numpy, kzl, min_dt, online_dt
 
 from dt_export.checkpoints import load
@@ -18,7 +17,8 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.exporting import export
 from dt_export.facts import Overrides
 from dt_export.files.ours import is_report
-from dt_export.validation.golden import record, replay
+from dt_export.targets import open_artifact
+from dt_export.validation.golden import record
 
 CONTEXT = 6
 GRAPHS = ("policy", "step", "sequence")
@@ -41,7 +41,7 @@ def values(rows):
 def test_every_graph_reproduces_it(artifacts, checkpoint, graph, rows):
     path = artifacts["onnx", graph]
     golden = record(checkpoint, contract_of(path), seed=rows, batch_size=rows)
-    result = replay_policy(path, golden)
+    result = replay(path, golden)
     assert result.passed, result.first_mismatch
     assert result.acts == 2 * CONTEXT + 5 + 3
     assert 0 < result.max_abs_error <= 1e-5 == result.tolerance
@@ -50,7 +50,7 @@ def test_every_graph_reproduces_it(artifacts, checkpoint, graph, rows):
 @pytest.mark.parametrize("slots", (1, 2, 4, CONTEXT))
 def test_every_number_of_slots(step_file, checkpoint, slots):
     golden = record(checkpoint, contract_of(step_file), slots=slots)
-    assert replay_policy(step_file, golden).passed
+    assert replay(step_file, golden).passed
     lengths = {last - first + 1 for act in acts(golden) for first, last in act.expected.windows}
     assert lengths == set(range(1, CONTEXT + 1))
 
@@ -58,7 +58,7 @@ def test_every_number_of_slots(step_file, checkpoint, slots):
 @pytest.mark.parametrize("target", ("onnx", "torchscript"))
 def test_every_target(artifacts, checkpoint, target):
     golden = record(checkpoint, contract_of(artifacts["onnx", "step"]))
-    assert replay(artifacts[target, "step"], golden).passed
+    assert replay(open_artifact(artifacts[target, "step"]).engine, golden).passed
 
 
 SMALL = dict(positions=32)
@@ -93,7 +93,7 @@ def test_every_dialect(name, tmp_path):
     artifact, _ = export(checkpoint, "onnx", path, graph=graph, validate=False)
     golden = record(checkpoint, artifact.contract)
     assert Golden.from_json(golden.to_json()) == golden
-    result = replay_policy(path, golden)
+    result = replay(path, golden)
     assert result.passed, result.first_mismatch
     if artifact.contract.action.kind == "discrete":
         check_discrete(golden)
@@ -144,7 +144,7 @@ def test_smaller_precisions_have_their_own(checkpoint, graph, precision, tmp_pat
     golden = record(checkpoint, artifact.contract)
     assert golden.tolerance == {"fp16": 5e-3, "int8": 5e-2}[precision]
     assert all(act.applied_actions is not None for act in acts(golden)[1:])
-    result = replay_policy(path, golden)
+    result = replay(path, golden)
     assert result.passed, result.first_mismatch
     assert result.max_abs_error > 1e-5  # it is no fp32
 
@@ -197,7 +197,7 @@ def test_the_document(step_file, checkpoint, tmp_path):
     path = tmp_path / "tiny.golden.json"
     path.write_text(text)
     assert is_report(path) and Golden.read(path) == golden
-    assert replay_policy(step_file, path).passed
+    assert replay(step_file, path).passed
     for act in acts(golden):
         given = values(act.observations)
         assert np.array_equal(given, given.astype(np.float32))
@@ -223,7 +223,7 @@ def test_wrong_weights_fail(artifacts, checkpoint, graph, tmp_path):
     path = artifacts["onnx", graph]
     golden = record(checkpoint, contract_of(path))
     copy = rewritten(path, tmp_path / "copy.onnx", lambda model: scaled(model, 1.01))
-    result = replay_policy(copy, golden)
+    result = replay(copy, golden)
     assert not result.passed and result.mismatches > 0
     assert result.max_abs_error > result.tolerance
     assert result.first_mismatch.what == "actions"
@@ -233,7 +233,7 @@ def test_wrong_weights_fail(artifacts, checkpoint, graph, tmp_path):
 def test_weights_that_are_no_numbers_fail(policy_file, checkpoint, tmp_path):
     golden = record(checkpoint, contract_of(policy_file))
     copy = rewritten(policy_file, tmp_path / "copy.onnx", lambda model: scaled(model, np.nan))
-    result = replay_policy(copy, golden)
+    result = replay(copy, golden)
     assert not result.passed and result.max_abs_error == np.inf
     assert "the output action[0, 0] is nan" in str(result.first_mismatch)
 
@@ -257,33 +257,33 @@ def test_a_wrong_contract_of_a_bare_network_fails(artifacts, checkpoint, tmp_pat
 
     path = artifacts["onnx", "sequence"]
     golden = record(checkpoint, contract_of(path))
-    result = replay_policy(rewritten(path, tmp_path / "copy.onnx", change), golden)
+    result = replay(rewritten(path, tmp_path / "copy.onnx", change), golden)
     assert not result.passed and result.first_mismatch.what == "actions"
 
 
 def test_another_number_of_slots_has_other_windows(step_file, checkpoint):
     golden = record(checkpoint, contract_of(step_file), slots=2)
-    result = replay_policy(Policy(step_file, batch_size=2, slots=3), golden)
+    result = replay(Policy(step_file, batch_size=2, slots=3), golden)
     assert not result.passed and result.first_mismatch.what == "windows"
 
 
 def test_a_policy_of_the_caller_is_reset_and_used(step_file, checkpoint):
     golden = record(checkpoint, contract_of(step_file), slots=3)
     policy = Policy(step_file, batch_size=2, slots=3)
-    assert replay_policy(policy, golden) == replay_policy(policy, golden)
-    assert replay_policy(policy, golden).passed
+    assert replay(policy, golden) == replay(policy, golden)
+    assert replay(policy, golden).passed
 
 
 def test_golden_episodes_of_something_else_are_refused(artifacts, checkpoint):
     golden = record(checkpoint, contract_of(artifacts["onnx", "step"]))
     with pytest.raises(OtherModelError, match=r"recorded for graph = step, .* graph = policy"):
-        replay_policy(artifacts["onnx", "policy"], golden)
+        replay(artifacts["onnx", "policy"], golden)
     with pytest.raises(OtherModelError, match=r"for batch_size = 2, and the policy has .* = 3"):
-        replay_policy(Policy(artifacts["onnx", "step"], batch_size=3), golden)
+        replay(Policy(artifacts["onnx", "step"], batch_size=3), golden)
     for field, value in (("source_sha256", "ab" * 32), ("context_length", 7), ("action_size", 3)):
         other = dataclasses.replace(golden.model, **{field: value})
         with pytest.raises(OtherModelError, match=f"recorded for {field} = {value}"):
-            replay_policy(artifacts["onnx", "step"], dataclasses.replace(golden, model=other))
+            replay(artifacts["onnx", "step"], dataclasses.replace(golden, model=other))
 
 
 def test_another_precision_needs_a_tolerance(step_file, checkpoint):
@@ -291,9 +291,9 @@ def test_another_precision_needs_a_tolerance(step_file, checkpoint):
     model = dataclasses.replace(golden.model, precision="int8")
     golden = dataclasses.replace(golden, model=model)
     with pytest.raises(OtherModelError, match=r"precision = int8.*give a tolerance"):
-        replay_policy(step_file, golden)
-    assert replay_policy(step_file, golden, tolerance=1e-5).passed
-    assert not replay_policy(step_file, golden, tolerance=0.0).passed
+        replay(step_file, golden)
+    assert replay(step_file, golden, tolerance=1e-5).passed
+    assert not replay(step_file, golden, tolerance=0.0).passed
 
 
 @pytest.mark.parametrize(
@@ -326,6 +326,6 @@ def test_files_of_fixed_shape(checkpoint, graph, tmp_path):
     artifact, _ = export(checkpoint, "onnx", path, **options)
     golden = record(checkpoint, artifact.contract)
     assert golden.options.batch_size == 3
-    assert replay_policy(path, golden).passed
+    assert replay(path, golden).passed
     with pytest.raises(UsageError, match="batch_size is 2, expected 3 for this file"):
         record(checkpoint, artifact.contract, batch_size=2)

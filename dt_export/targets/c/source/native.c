@@ -1,10 +1,10 @@
 /* ---- the instruction set that the compiler was told to use ---- */
 
-#if PREFIX_GNU && defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#if PREFIX_VECTORS && defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define native_X86 3
-#elif PREFIX_GNU && defined(__AVX2__)
+#elif PREFIX_VECTORS && defined(__AVX2__)
 #define native_X86 2
-#elif PREFIX_GNU && defined(__SSE2__)
+#elif PREFIX_VECTORS && defined(__SSE2__)
 #define native_X86 1
 #else
 #define native_X86 0
@@ -24,12 +24,12 @@
 #else
 #define native_HAS_FMA 0
 #endif
-#if PREFIX_GNU && defined(__aarch64__)
+#if PREFIX_VECTORS && defined(__aarch64__)
 #define native_ARM64 1
 #else
 #define native_ARM64 0
 #endif
-#if PREFIX_GNU && defined(__ARM_NEON) && !PREFIX_BIG_ENDIAN
+#if PREFIX_VECTORS && defined(__ARM_NEON) && !PREFIX_BIG_ENDIAN
 #define native_NEON 1
 #else
 #define native_NEON 0
@@ -39,7 +39,7 @@
 #else
 #define native_DOTPROD 0
 #endif
-#if PREFIX_GNU && defined(__wasm_simd128__)
+#if PREFIX_VECTORS && defined(__wasm_simd128__)
 #define native_WASM 1
 #else
 #define native_WASM 0
