@@ -7,9 +7,12 @@ candidate's weights may not be. The floor is therefore a true lower bound that n
 reaches.
 """
 
+import ctypes
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,6 +24,8 @@ from dt_export.models.decision_transformer import ModelConfig
 
 READ = "floor: read"
 PRODUCTS = "floor: {} products"
+MULTIPLY_ADD = "floor: multiply-adds"
+TURNS = 5_000  # of the loop of multiply_add.c
 MOST_ROWS = 4096  # products get no faster with more
 PASSES = 5  # of a probe in one step
 
@@ -32,7 +37,9 @@ class Rates:
     ``bandwidth`` is bytes a second, reading a buffer as large as the model's float32 weights again
     and again: from the nearest cache that holds it (for a model of 2 MB, the second or third
     level), or from memory where none does. ``products`` is FLOPs a second by precision, of matrix
-    products at the model's own sizes. A precision that PyTorch cannot multiply in is missing.
+    products at the model's own sizes; of fp32 also of bare multiply-adds, where there is a compiler
+    to measure them, since PyTorch's products do not reach every processor's best. A precision that
+    PyTorch cannot multiply in is missing.
     """
 
     bandwidth: float
@@ -56,6 +63,7 @@ class Probes:
     candidates: Mapping[str, Candidate]
     read_bytes: int
     product_flops: int
+    multiply_adds: int = 0  # FLOPs of a step of their probe
 
     def lacks(self, precision: str) -> bool:
         """Whether products in a precision cannot be measured, so its candidates have no floor."""
@@ -69,13 +77,22 @@ class Probes:
             for precision in ("fp32", "int8")
             if PRODUCTS.format(precision) in seconds
         }
+        if MULTIPLY_ADD in seconds:
+            bare = self.multiply_adds / seconds[MULTIPLY_ADD]
+            products["fp32"] = max(products["fp32"], bare)
         return Rates(self.read_bytes / seconds[READ], products)
 
 
 def probes(
-    config: ModelConfig, length: int, batch: int = 1, precisions: Iterable[str] = ("fp32",)
+    config: ModelConfig,
+    length: int,
+    batch: int = 1,
+    precisions: Iterable[str] = ("fp32",),
+    multiply_add: Path | None = None,
 ) -> Probes:
     """Candidates for ``interleave`` that measure bandwidth and products.
+
+    ``multiply_add`` is the library of ``multiply_add.c``, which measures one thread.
 
     Products are those of a block: [L, H] with [H, 3H], [H, H] and [H, I], and [L, I] with [I, H],
     where L is the number of tokens in a window times the batch, 4096 at most.
@@ -102,18 +119,25 @@ def probes(
             step()
             candidates[PRODUCTS.format("int8")] = Candidate(step)
     flops = sum(2 * m * k * n for m, k, n in shapes)
-    return Probes(candidates, PASSES * FLOAT * len(buffer), PASSES * flops)
+    bare = 0
+    if multiply_add is not None:
+        library = ctypes.CDLL(str(multiply_add))
+        bare = library.flops_of_a_turn() * TURNS
+        candidates[MULTIPLY_ADD] = Candidate(partial(library.multiply_add, TURNS))
+    return Probes(candidates, PASSES * FLOAT * len(buffer), PASSES * flops, bare)
 
 
 def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
     """The least time for ``work``, or None where a rate is unknown.
 
     Products between tokens are in float32 whatever the weights are in. A CPU multiplies fp16
-    weights as float32.
+    weights as float32, and bf16 weights at most twice as fast.
     """
     rate = rates.products.get("fp32" if precision in ("fp16", "bf16") else precision)
     if rate is None:
         return None
+    if precision == "bf16":
+        rate *= 2
     size = work.weight_bytes(precision)
     memory = size / rates.bandwidth
     compute = work.linear / rate + work.attention / rates.products["fp32"]
@@ -124,7 +148,7 @@ def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
 def _reading(buffer: torch.Tensor) -> Callable[[], None]:
     def step() -> None:
         for _ in range(PASSES):
-            torch.dot(buffer, buffer)  # the product with itself reads the buffer once
+            buffer.sum()  # which waits for nothing but memory; a dot product is slower
 
     return step
 
