@@ -194,16 +194,18 @@ class Interrupt(BaseException):
 @pytest.mark.parametrize("mode", ("raise", "hold", "zero"))
 @pytest.mark.parametrize("rows", (1, 2))
 @pytest.mark.parametrize("observation", (1.0, NAN, 1e7), ids=("well", "nan", "spoilt output"))
-@pytest.mark.parametrize("temperature", (None, 1.0))
+@pytest.mark.parametrize(
+    ("kind", "temperature"),
+    ((False, None), (True, None), (True, 1.0)),
+    ids=("numbers", "likeliest", "drawn"),
+)
 @pytest.mark.filterwarnings("ignore:an episode is longer")
 def test_no_interrupt_comes_after_the_step_was_committed(
-    libraries, discrete, rows, mode, observation, temperature
+    libraries, kind, rows, mode, observation, temperature
 ):
     """One interrupt after every call inside ``act``; each time the call is made again."""
-    if temperature is not None and not discrete:
-        pytest.skip("nothing is drawn")
     options = dict(batch_size=rows, on_fault=mode, temperature=temperature, seed=0)
-    policy, twin = (Policy(libraries[discrete], **options) for _ in range(2))
+    policy, twin = (Policy(libraries[kind], **options) for _ in range(2))
     shape = (STATES,) if rows == 1 else (rows, STATES)
     for each in (policy, twin):
         each.reset(100.0)

@@ -208,3 +208,7 @@ PREFIX_API void prefix_window(const prefix_policy *policy, int32_t *first, int32
 PREFIX_API const char *prefix_contract(void) { return prefix_contract_text + PREFIX_MAGIC; }
 
 PREFIX_API size_t prefix_policy_size(void) { return sizeof(prefix_policy); }
+
+PREFIX_API size_t prefix_past_size(void) {
+    return offsetof(prefix_policy, output) + sizeof(((prefix_policy *)0)->output);
+}
