@@ -38,12 +38,17 @@ def _export(
 
 
 def _compiled(
-    key: str, title: str, precision: str = "fp32", slots: int = 1, bits: int | None = None
+    key: str,
+    title: str,
+    precision: str = "fp32",
+    slots: int = 1,
+    bits: int | None = None,
+    flags: Sequence[str] = (),
 ) -> Entry:
-    """Our own C file, compiled here for this processor."""
+    """Our own C file, compiled here: for this processor, or with these flags for another one."""
 
     def make(setting: Setting) -> Candidate:
-        return compiled.exported(setting, precision, slots, bits)
+        return compiled.exported(setting, precision, slots, bits, flags)
 
     return Entry(key, title, make, precision, slots)
 

@@ -1,6 +1,8 @@
 """A compiled policy behaves as any other: its twin is the same function as an engine."""
 
 import ctypes
+import inspect
+import pickle
 import sys
 import threading
 import warnings
@@ -264,8 +266,6 @@ def test_a_clone_goes_on_by_itself(pair):
 
 
 def test_it_cannot_be_pickled_and_says_what_to_do(pair):
-    import pickle
-
     with pytest.raises(TypeError, match="clone"):
         pickle.dumps(pair()[0])
 
@@ -381,3 +381,9 @@ def test_a_reward_that_is_no_float_is_as_good(pair):
     for reward in (1, np.int64(2), np.float32(0.5), np.float64(0.25), [3.0], ctypes.c_int(1).value):
         same(*(p.act(np.zeros(STATES), reward) for p in (compiled, twin)))
     assert compiled.returns_to_go == twin.returns_to_go
+
+
+def test_help_shows_the_arguments_of_a_policy():
+    assert inspect.signature(Policy) == inspect.signature(Policy.__init__).replace(
+        parameters=list(inspect.signature(Policy.__init__).parameters.values())[1:]
+    )
