@@ -40,8 +40,8 @@ class Rates:
 
     ``bandwidth`` is bytes a second, reading a buffer as large as the model's float32 weights again
     and again: from the nearest cache that holds it (for a model of 2 MB, the second or third
-    level), or from memory where none does. ``products`` is FLOPs a second by precision, of matrix
-    products at the model's own sizes. A precision that PyTorch cannot multiply in is missing.
+    level), or from memory where none does. ``products`` is FLOPs a second by precision. A precision
+    that cannot be measured is missing.
     """
 
     bandwidth: float
@@ -85,9 +85,15 @@ class Probes:
 
 
 def probes(
-    config: ModelConfig, length: int, batch: int = 1, precisions: Iterable[str] = ("fp32",)
+    config: ModelConfig,
+    length: int,
+    batch: int = 1,
+    precisions: Iterable[str] = ("fp32",),
+    threads: int = 1,
 ) -> Probes:
     """Candidates for ``interleave`` that measure bandwidth and products.
+
+    The probes in C run in one thread; with more, those of PyTorch are taken.
 
     Without a C compiler, products are those of a block: [L, H] with [H, 3H], [H, H] and [H, I], and
     [L, I] with [I, H], where L is the number of tokens in a window times the batch, 4096 at most.
@@ -97,11 +103,12 @@ def probes(
     """
     size = policy_work(config, length).weight_bytes()
     buffer = torch.ones(size // FLOAT)
-    with suppress(UsageError):  # no compiler
-        reading, read = native.reading(buffer, PASSES)
-        multiplying, flops = native.multiplying(ROUNDS)
-        found = {READ: Candidate(reading), PRODUCTS.format("fp32"): Candidate(multiplying)}
-        return Probes(found, read, flops, DOT_PRODUCTS)
+    if threads == 1:
+        with suppress(UsageError):  # no compiler
+            reading, read = native.reading(buffer, PASSES)
+            multiplying, flops = native.multiplying(ROUNDS)
+            found = {READ: Candidate(reading), PRODUCTS.format("fp32"): Candidate(multiplying)}
+            return Probes(found, read, flops, DOT_PRODUCTS)
     rows = min(MOST_ROWS, batch * (config.tokens_per_step * length - 1))
     hidden, inner = config.hidden_size, config.n_inner
     shapes = [
