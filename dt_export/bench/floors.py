@@ -5,29 +5,33 @@ same machine, and ``distance = p50 / floor`` holds even where microseconds drift
 several passes in a row, so its operands are in the nearest cache that holds them, and a
 candidate's weights may not be. The floor is therefore a true lower bound that nothing quite
 reaches.
+
+Where there is a C compiler, the probes are in C (programs/floors.c): plain reads, and multiply-adds
+that wait for nothing. Instructions for dot products do two multiply-adds of bfloat16, or four of
+int8, in place of one of float32, and those rates are counted so. Without a compiler the probes are
+PyTorch's dot and matrix products, which our own kernels may beat on some processors.
 """
 
-import ctypes
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from dt_export.bench import native
 from dt_export.bench.candidate import Candidate
 from dt_export.bench.timing import Samples
 from dt_export.bench.work import FLOAT, Work, policy_work
+from dt_export.errors import UsageError
 from dt_export.models.decision_transformer import ModelConfig
 
 READ = "floor: read"
 PRODUCTS = "floor: {} products"
-MULTIPLY_ADD = "floor: multiply-adds"
-TURNS = 5_000  # of the loop of multiply_add.c
 MOST_ROWS = 4096  # products get no faster with more
 PASSES = 5  # of a probe in one step
+ROUNDS = 50_000  # of the multiply-adds in C, some 70 us
+DOT_PRODUCTS = {"bf16": 2, "int8": 4}  # multiply-adds in place of one of float32
 
 
 @dataclass(frozen=True)
@@ -36,10 +40,8 @@ class Rates:
 
     ``bandwidth`` is bytes a second, reading a buffer as large as the model's float32 weights again
     and again: from the nearest cache that holds it (for a model of 2 MB, the second or third
-    level), or from memory where none does. ``products`` is FLOPs a second by precision, of matrix
-    products at the model's own sizes; of fp32 also of bare multiply-adds, where there is a compiler
-    to measure them, since PyTorch's products do not reach every processor's best. A precision that
-    PyTorch cannot multiply in is missing.
+    level), or from memory where none does. ``products`` is FLOPs a second by precision. A precision
+    that cannot be measured is missing.
     """
 
     bandwidth: float
@@ -63,11 +65,12 @@ class Probes:
     candidates: Mapping[str, Candidate]
     read_bytes: int
     product_flops: int
-    multiply_adds: int = 0  # FLOPs of a step of their probe
+    derived: Mapping[str, int] = field(default_factory=dict)  # times the rate of fp32
 
     def lacks(self, precision: str) -> bool:
         """Whether products in a precision cannot be measured, so its candidates have no floor."""
-        return precision == "int8" and PRODUCTS.format(precision) not in self.candidates
+        measured = PRODUCTS.format(precision) in self.candidates
+        return precision == "int8" and not measured and precision not in self.derived
 
     def rates(self, samples: Mapping[str, Samples]) -> Rates:
         """Medians over the turns."""
@@ -77,9 +80,7 @@ class Probes:
             for precision in ("fp32", "int8")
             if PRODUCTS.format(precision) in seconds
         }
-        if MULTIPLY_ADD in seconds:
-            bare = self.multiply_adds / seconds[MULTIPLY_ADD]
-            products["fp32"] = max(products["fp32"], bare)
+        products |= {name: times * products["fp32"] for name, times in self.derived.items()}
         return Rates(self.read_bytes / seconds[READ], products)
 
 
@@ -88,20 +89,26 @@ def probes(
     length: int,
     batch: int = 1,
     precisions: Iterable[str] = ("fp32",),
-    multiply_add: Path | None = None,
+    threads: int = 1,
 ) -> Probes:
     """Candidates for ``interleave`` that measure bandwidth and products.
 
-    ``multiply_add`` is the library of ``multiply_add.c``, which measures one thread.
+    The probes in C run in one thread; with more, those of PyTorch are taken.
 
-    Products are those of a block: [L, H] with [H, 3H], [H, H] and [H, I], and [L, I] with [I, H],
-    where L is the number of tokens in a window times the batch, 4096 at most.
+    Without a C compiler, products are those of a block: [L, H] with [H, 3H], [H, H] and [H, I], and
+    [L, I] with [I, H], where L is the number of tokens in a window times the batch, 4096 at most.
 
     Raises:
         UsageError: floors are not counted for this kind of model.
     """
     size = policy_work(config, length).weight_bytes()
     buffer = torch.ones(size // FLOAT)
+    if threads == 1:
+        with suppress(UsageError):  # no compiler
+            reading, read = native.reading(buffer, PASSES)
+            multiplying, flops = native.multiplying(ROUNDS)
+            found = {READ: Candidate(reading), PRODUCTS.format("fp32"): Candidate(multiplying)}
+            return Probes(found, read, flops, DOT_PRODUCTS)
     rows = min(MOST_ROWS, batch * (config.tokens_per_step * length - 1))
     hidden, inner = config.hidden_size, config.n_inner
     shapes = [
@@ -119,25 +126,19 @@ def probes(
             step()
             candidates[PRODUCTS.format("int8")] = Candidate(step)
     flops = sum(2 * m * k * n for m, k, n in shapes)
-    bare = 0
-    if multiply_add is not None:
-        library = ctypes.CDLL(str(multiply_add))
-        bare = library.flops_of_a_turn() * TURNS
-        candidates[MULTIPLY_ADD] = Candidate(partial(library.multiply_add, TURNS))
-    return Probes(candidates, PASSES * FLOAT * len(buffer), PASSES * flops, bare)
+    return Probes(candidates, PASSES * FLOAT * len(buffer), PASSES * flops)
 
 
 def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
     """The least time for ``work``, or None where a rate is unknown.
 
     Products between tokens are in float32 whatever the weights are in. A CPU multiplies fp16
-    weights as float32, and bf16 weights at most twice as fast.
+    weights as float32.
     """
-    rate = rates.products.get("fp32" if precision in ("fp16", "bf16") else precision)
+    same = precision == "fp16" or (precision == "bf16" and precision not in rates.products)
+    rate = rates.products.get("fp32" if same else precision)
     if rate is None:
         return None
-    if precision == "bf16":
-        rate *= 2
     size = work.weight_bytes(precision)
     memory = size / rates.bandwidth
     compute = work.linear / rate + work.attention / rates.products["fp32"]
@@ -148,7 +149,7 @@ def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
 def _reading(buffer: torch.Tensor) -> Callable[[], None]:
     def step() -> None:
         for _ in range(PASSES):
-            buffer.sum()  # which waits for nothing but memory; a dot product is slower
+            torch.dot(buffer, buffer)  # the product with itself reads the buffer once
 
     return step
 

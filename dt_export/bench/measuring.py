@@ -2,21 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from dt_export.bench import catalogue
 from dt_export.bench.attempts import Attempt
 from dt_export.bench.candidate import Setting
-from dt_export.bench.cold import PROGRAMS, Cold, cold_starts
+from dt_export.bench.cold import Cold, cold_starts
 from dt_export.bench.floors import Probes, Rates, floor, probes
 from dt_export.bench.paced import Paced, paced
 from dt_export.bench.report import Result
 from dt_export.bench.timing import Samples, interleave, latency
 from dt_export.bench.work import Work, policy_work, step_work
 from dt_export.errors import UsageError
-from dt_export.targets.c import build
 
 Progress = Callable[[str, int, int], None]
 
@@ -97,27 +95,14 @@ def paced_loops(
 def _probes(setting: Setting, attempts: Sequence[Attempt], notes: list[str]) -> Probes | None:
     precisions = {a.precision for a in attempts if a.candidate is not None}
     try:
-        config, native = setting.checkpoint.model.config, _multiply_add(setting)
-        made = probes(config, setting.length, setting.batch, precisions, native)
+        config = setting.checkpoint.model.config
+        made = probes(config, setting.length, setting.batch, precisions, setting.threads)
     except UsageError as error:
         notes.append(str(error))
         return None
     lacking = [precision for precision in sorted(precisions) if made.lacks(precision)]
     notes += [f"{precision}: no floor, this PyTorch has no such products" for precision in lacking]
     return made
-
-
-def _multiply_add(setting: Setting) -> Path | None:
-    """The library that measures multiply-adds in one thread; None without a compiler."""
-    if setting.threads != 1:
-        return None
-    try:
-        return setting.exports.made(
-            f"multiply_add{build.LIBRARY}",
-            lambda path: build.shared_library(PROGRAMS / "multiply_add.c", path),
-        )
-    except UsageError:
-        return None
 
 
 def _result(
