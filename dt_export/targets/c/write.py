@@ -74,9 +74,8 @@ def printed(program: Program, contract: Contract, style: Style) -> Files:
     weights = None
     if style.weights_apart:
         weights = WEIGHTS_MAGIC.ljust(WEIGHTS_HEAD, b"\0") + numbers
-    title = f"{PRODUCER}: {contract.source.model}, {contract.dialect}, {contract.precision}"
     named = {
-        "title": _comment(title),
+        "title": titled(contract),
         "header": style.header,
         "target": repr(float(contract.target_returns[0])) if contract.target_returns else "0.0",
         "out": "&" if contract.action.kind == "discrete" else "",
@@ -104,6 +103,23 @@ def printed(program: Program, contract: Contract, style: Style) -> Files:
         },
     )
     return Files(_prefixed(source, style.prefix), _prefixed(header, style.prefix), weights)
+
+
+def titled(contract: Contract) -> str:
+    """How every file begins, in a comment: our name first."""
+    return _comment(
+        f"{PRODUCER}: {contract.source.model}, {contract.dialect}, {contract.precision}"
+    )
+
+
+def filled(name: str, prefix: str, inside: Mapping[str, str], blocks: Mapping[str, str]) -> str:
+    """A template of ``source/``: `<<name>>` and whole lines `/* <<name>> */` replaced, prefixed."""
+    return _prefixed(_fill(_text(name), inside, blocks), prefix)
+
+
+def template(name: str) -> str:
+    """A file of ``source/`` as it is."""
+    return _text(name)
 
 
 @cache
