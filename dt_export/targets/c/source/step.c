@@ -81,8 +81,9 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
     for (head = 0; head < HEADS; head++) {
 #if PREFIX_TRANSPOSED
         const float *mine = keys + (ptrdiff_t)head * HEAD * CACHE;
-        for (c = 0; c < padded; c += 4 * isa_LANES)
-            isa_block(rows, 4, query + head * HEAD, WIDTH, mine + c, CACHE, 0, HEAD, 0,
+        const int vectors = isa_WASM ? 2 : 4;
+        for (c = 0; c < padded; c += vectors * isa_LANES)
+            isa_block(rows, vectors, query + head * HEAD, WIDTH, mine + c, CACHE, 0, HEAD, 0,
                       p->scores + c, CACHE, isa_STORE);
 #else
         int i, k;
