@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dt_export.bench import artifacts, eager, naive
+from dt_export.bench import artifacts, compiled, eager, naive
 from dt_export.bench.candidate import Candidate, Setting
 from dt_export.errors import UsageError
 
@@ -37,6 +37,17 @@ def _export(
     return Entry(key, title, make, precision, slots)
 
 
+def _compiled(
+    key: str, title: str, precision: str = "fp32", slots: int = 1, bits: int | None = None
+) -> Entry:
+    """Our own C file, compiled here for this processor."""
+
+    def make(setting: Setting) -> Candidate:
+        return compiled.exported(setting, precision, slots, bits)
+
+    return Entry(key, title, make, precision, slots)
+
+
 CATALOGUE = (
     Entry("transformers", "transformers eager", eager.transformers),
     Entry("eager", "our eager", eager.ours),
@@ -52,6 +63,12 @@ CATALOGUE = (
     _export("step-4", "step, 4 slots", "step", slots=4),
     _export("step-int8", "step int8, 1 slot", "step", "int8", slots=1),
     _export("step-int8-4", "step int8, 4 slots", "step", "int8", slots=4),
+    _compiled("c", "C, 1 slot"),
+    _compiled("c-4", "C, 4 slots", slots=4),
+    _compiled("c-bf16", "C bf16, 1 slot", "bf16"),
+    _compiled("c-int8", "C int8, 1 slot", "int8", bits=8),
+    _compiled("c-int8-4", "C int8, 4 slots", "int8", 4, bits=8),
+    _compiled("c-int8-16", "C int8, 16-bit activations, 1 slot", "int8", bits=16),
 )
 BASELINES = ("transformers", "eager")  # others are compared with the first that was measured
 SWEPT = ("transformers", "naive", "policy", "step")

@@ -202,7 +202,7 @@ def test_slots_of_a_step(cli, tmp_path):
         (("run", "{policy}", "--env", "Hoper-v5"), ("Hoper",)),
         (("run", "{policy}", "--env", "Hopper-v5"), ("action has shape (3,)", "(2,)")),
         (("run", "{policy}", "--env", "Hopper-v5", "--episodes", "0"), ("--episodes is 0",)),
-        (("run", "{script}", "--env", "Hopper-v5"), (".onnx or .ort artifact", "dt-export onnx")),
+        (("run", "{script}", "--env", "Hopper-v5"), ("ending in .onnx, .ort", "dt-export onnx")),
         (("onnx", "--model", "{ck}", "--precision", "fp8"), ("fp8", "fp16")),
         (("onnx", "--model", "{ck}", "--static-length", "900"), ("--static-length is 900",)),
         (("run", "{policy}", "--env", "Hopper-v5", "--slots", "2"), ("slots is 2", "--graph step")),
