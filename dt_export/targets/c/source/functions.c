@@ -29,12 +29,14 @@ isa_INLINE isa_vec isa_tanh(isa_vec x) {
     p = p * square * x + x;
     far = isa_all(1.0f) - isa_all(2.0f) / (isa_exp(size + size) + 1.0f);
     far = isa_real(isa_bits(far) | (isa_bits(x) & ~0x7fffffff));
-    return isa_select(isa_less(size, isa_all(0.625f)), p, far);
+    return isa_select(isa_less(isa_all(0.625f), size), far, p); /* NaN stays NaN */
 }
 
 /* x * Phi(x), by erfc(z) = poly(t) exp(-z^2) with t = 1 / (1 + 0.4 z). */
 isa_INLINE isa_vec isa_gelu(isa_vec x) {
-    isa_vec z = isa_abs(x) * 0.707106781f, t = isa_all(1.0f) / (z * 0.4f + 1.0f), p;
+    isa_vec z = isa_min(isa_abs(x), isa_all(9.0f)) * 0.707106781f;
+    isa_vec t = isa_all(1.0f) / (z * 0.4f + 1.0f), p;
+    x = isa_max(x, isa_all(-9.0f)); /* the rest is 0, by way of no subnormal number */
     p = t * 0.0855294988f - 0.453041434f;
     p = p * t + 0.815031707f;
     p = p * t - 0.537228644f;
@@ -54,8 +56,10 @@ isa_INLINE isa_vec isa_function(const int kind, isa_vec x) {
     case PREFIX_GELU:
         return isa_gelu(x);
     case PREFIX_GELU_TANH:
+        x = isa_max(x, isa_all(-8.0f));
         return x / (isa_exp((x * x * 0.044715f + 1.0f) * x * -1.59576912f) + 1.0f);
     case PREFIX_SILU:
+        x = isa_max(x, isa_all(-50.0f));
         return x / (isa_exp(x * -1.0f) + 1.0f);
     case PREFIX_TANH:
         return isa_tanh(x);
