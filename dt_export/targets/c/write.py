@@ -399,13 +399,12 @@ def _normalise(program: Program, contract: Contract) -> str:
         lines += ["            state[i] = (state[i] - mean[i]) / std[i];", "    }"]
     if action.kind == "discrete":
         return "\n".join([*lines, "    (void)last_action;"])
-    lines += [
-        "    for (i = 0; i < PREFIX_ACTION_SIZE; i++) action[i] = prefix_flushed(last_action[i]);"
-    ]
+    lines += ["    for (i = 0; i < PREFIX_ACTION_SIZE; i++) action[i] = last_action[i];"]
     if action.scale is not None and action.offset is not None:
         lines += ["    {", _row("scale", action.scale), _row("offset", action.offset)]
         lines += ["        for (i = 0; i < PREFIX_ACTION_SIZE; i++)"]
         lines += ["            action[i] = (action[i] - offset[i]) / scale[i];", "    }"]
+    lines += [_text("applied.c").rstrip()]
     return "\n".join(lines)
 
 
