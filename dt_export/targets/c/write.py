@@ -74,9 +74,8 @@ def printed(program: Program, contract: Contract, style: Style) -> Files:
     weights = None
     if style.weights_apart:
         weights = WEIGHTS_MAGIC.ljust(WEIGHTS_HEAD, b"\0") + numbers
-    title = f"{PRODUCER}: {contract.source.model}, {contract.dialect}, {contract.precision}"
     named = {
-        "title": _comment(title),
+        "title": titled(contract),
         "header": style.header,
         "target": repr(float(contract.target_returns[0])) if contract.target_returns else "0.0",
         "out": "&" if contract.action.kind == "discrete" else "",
@@ -104,6 +103,23 @@ def printed(program: Program, contract: Contract, style: Style) -> Files:
         },
     )
     return Files(_prefixed(source, style.prefix), _prefixed(header, style.prefix), weights)
+
+
+def titled(contract: Contract) -> str:
+    """How every file begins, in a comment: our name first."""
+    return _comment(
+        f"{PRODUCER}: {contract.source.model}, {contract.dialect}, {contract.precision}"
+    )
+
+
+def filled(name: str, prefix: str, inside: Mapping[str, str], blocks: Mapping[str, str]) -> str:
+    """A template of ``source/``: `<<name>>` and whole lines `/* <<name>> */` replaced, prefixed."""
+    return _prefixed(_fill(_text(name), inside, blocks), prefix)
+
+
+def template(name: str) -> str:
+    """A file of ``source/`` as it is."""
+    return _text(name)
 
 
 @cache
@@ -383,13 +399,12 @@ def _normalise(program: Program, contract: Contract) -> str:
         lines += ["            state[i] = (state[i] - mean[i]) / std[i];", "    }"]
     if action.kind == "discrete":
         return "\n".join([*lines, "    (void)last_action;"])
-    lines += [
-        "    for (i = 0; i < PREFIX_ACTION_SIZE; i++) action[i] = prefix_flushed(last_action[i]);"
-    ]
+    lines += ["    for (i = 0; i < PREFIX_ACTION_SIZE; i++) action[i] = last_action[i];"]
     if action.scale is not None and action.offset is not None:
         lines += ["    {", _row("scale", action.scale), _row("offset", action.offset)]
         lines += ["        for (i = 0; i < PREFIX_ACTION_SIZE; i++)"]
         lines += ["            action[i] = (action[i] - offset[i]) / scale[i];", "    }"]
+    lines += [_text("applied.c").rstrip()]
     return "\n".join(lines)
 
 

@@ -171,6 +171,11 @@ isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
     const __m128i signs = _mm_srai_epi32(_mm_slli_epi32((__m128i)whole, 16), 16);
     _mm_storel_epi64((__m128i *)(void *)out, _mm_packs_epi32(signs, signs));
 }
+#elif isa_WASM
+isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
+    const v128_t numbers = (v128_t)(whole - 0x4b400000);
+    wasm_v128_store64_lane(out, wasm_i16x8_narrow_i32x4(numbers, numbers), 0);
+}
 #elif isa_LANES > 1
 #if isa_DOT == PREFIX_PAIRS || PREFIX_ACTIVATION_BITS == 16
 isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {

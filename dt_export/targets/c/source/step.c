@@ -80,10 +80,11 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
     int head, r, c;
     for (head = 0; head < HEADS; head++) {
 #if PREFIX_TRANSPOSED
-        for (c = 0; c < padded; c += 4 * isa_LANES) {
+        const int vectors = isa_WASM ? 2 : 4;
+        for (c = 0; c < padded; c += vectors * isa_LANES) {
             /* keys lie in blocks of BLOCK positions, [block][hidden][position] */
             const float *mine = keys + (ptrdiff_t)(c / BLOCK * HIDDEN + head * HEAD) * BLOCK;
-            isa_block(rows, 4, query + head * HEAD, WIDTH, mine + c % BLOCK, BLOCK, 0, HEAD, 0,
+            isa_block(rows, vectors, query + head * HEAD, WIDTH, mine + c % BLOCK, BLOCK, 0, HEAD, 0,
                       p->scores + c, CACHE, isa_STORE);
         }
 #else

@@ -69,8 +69,17 @@ isa_INLINE isa_ivec isa_below(isa_ivec a, isa_ivec b) { return -(isa_ivec)(a < b
 isa_INLINE isa_vec isa_select(isa_ivec mask, isa_vec a, isa_vec b) { /* a where mask is -1, else b */
     return isa_real((isa_bits(a) & mask) | (isa_bits(b) & ~mask));
 }
+#if isa_WASM /* the same in one instruction */
+isa_INLINE isa_vec isa_max(isa_vec a, isa_vec b) {
+    return (isa_vec)wasm_f32x4_pmax((v128_t)a, (v128_t)b);
+}
+isa_INLINE isa_vec isa_min(isa_vec a, isa_vec b) {
+    return (isa_vec)wasm_f32x4_pmin((v128_t)a, (v128_t)b);
+}
+#else
 isa_INLINE isa_vec isa_max(isa_vec a, isa_vec b) { return isa_select(isa_less(a, b), b, a); }
 isa_INLINE isa_vec isa_min(isa_vec a, isa_vec b) { return isa_select(isa_less(b, a), b, a); }
+#endif
 isa_INLINE isa_vec isa_abs(isa_vec a) { return isa_real(isa_bits(a) & 0x7fffffff); }
 
 /* The largest size of numbers in a row; NaN counts as larger than all others, since its bits are. */
