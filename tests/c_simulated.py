@@ -90,15 +90,10 @@ class Simulated:
         rows = []
         for index, (state, left, action) in enumerate(self.steps[first:], start=first):
             if contract.state.mean is not None:
-                mean, std = (
-                    np.array(part, SINGLE) for part in (contract.state.mean, contract.state.std)
-                )
+                mean, std = np.array((contract.state.mean, contract.state.std), SINGLE)
                 state = (state - mean) / std
             if contract.action.scale is not None:
-                offset, scale = (
-                    np.array(part, SINGLE)
-                    for part in (contract.action.offset, contract.action.scale)
-                )
+                offset, scale = np.array((contract.action.offset, contract.action.scale), SINGLE)
                 action = (action - offset) / scale
             with torch.no_grad():
                 parts = [tokens.embed_state(torch.from_numpy(state)[None, None])]
@@ -116,10 +111,8 @@ class Simulated:
             rows.append(embedded)
         x = np.concatenate(rows)[:-1].astype(float)  # the last action is not there yet
         if isinstance(tokens.embed_ln, torch.nn.LayerNorm):
-            gain, bias = (
-                part.detach().numpy() for part in (tokens.embed_ln.weight, tokens.embed_ln.bias)
-            )
-            x = normed(x, tokens.embed_ln.eps, gain, bias)
+            norm = tokens.embed_ln
+            x = normed(x, norm.eps, norm.weight.detach().numpy(), norm.bias.detach().numpy())
         return x
 
     def layer(self, x: Array, name: str) -> Array:

@@ -13,6 +13,8 @@ from dt_export.exporting import export
 
 QUICK = (
     "all_at_once", "hidden 20, five heads", "a state of 1", "K = 1", "a long episode", "narrow",
+    "two tokens", "two tokens, no timesteps", "no norms outside of the layers",
+    "norms after, one head", "two tokens, norms after, two heads", "discrete by table, two tokens",
     "gelu states, layer norm", "tanh states, batch norm", "discrete, states through layers",
 )  # fmt: skip
 PRECISIONS = {"bf16": ("bf16", None), "int8": ("int8", 8), "int8 of 16 bits": ("int8", 16)}
