@@ -45,7 +45,7 @@ DISPATCH = {
     ),
 }
 FEATURE = {"int8": "avx512vnni", "bf16": "avx512bf16"}
-FLAGS = ("X86", "VNNI", "BF16", "HAS_FMA", "ARM64", "NEON", "DOTPROD", "WASM")
+FLAGS = ("X86", "VNNI", "BF16", "HAS_FMA", "ARM64", "NEON", "DOTPROD", "WASM", "SIMD32")
 
 
 @dataclass(frozen=True)

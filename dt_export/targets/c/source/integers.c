@@ -17,7 +17,7 @@ isa_INLINE void isa_hash(prefix_policy *p, uint32_t *hash, const int rows, const
 #if isa_FLIP
         in[i] = (isa_input)(uint8_t)((value ^ 0x80) & 0xff);
 #else
-        in[i] = (isa_input)value;
+        in[isa_PLACE(i)] = (isa_input)value;
 #endif
     }
     isa_product(p, rows, depth, n, w, scale, start, bias, out, n, isa_RAW);

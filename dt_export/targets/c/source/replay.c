@@ -15,7 +15,9 @@
 #define PREFIX_SELF_TEST
 #include "<<source>>"
 
-#ifndef PREFIX_PRINT
+#ifdef PREFIX_PRINT
+int PREFIX_PRINT(const char *text, ...);
+#else
 #include <stdio.h>
 #define PREFIX_PRINT printf
 #endif
