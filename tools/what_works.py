@@ -69,9 +69,10 @@ SMALL = {
     ),
 }
 
-# Columns of the second table: what to ask of `dt-export onnx` or `dt-export torchscript`.
+# Columns of the second table: what to ask of `dt-export onnx` and the others.
 ASKED: dict[str, dict[str, Any]] = {
     "fp16": {"precision": "fp16"},
+    "bf16": {"precision": "bf16"},
     "int8": {"precision": "int8"},
     "`--format ort`": {"format": "ort"},
     "`--static-batch`": {"static_batch": 1},
@@ -134,15 +135,17 @@ def section(folder: Path) -> str:
 
 
 def dialect_table(paths: Mapping[str, Path], works: set[tuple[str, str, str]]) -> Iterator[str]:
-    yield f"Graphs by dialect, for all targets ({', '.join(TARGETS)}) unless a cell names some:"
+    of = {g: [t for t in TARGETS if any((n, g, t) in works for n in SMALL)] for g in GRAPHS}
+    targets = "; ".join(f"`{graph}` for {', '.join(of[graph])}" for graph in GRAPHS)
+    yield f"Graphs by dialect ({targets}), for all of these targets unless a cell names some:"
     yield ""
     yield row("dialect", *(f"`{graph}`" for graph in GRAPHS), "`--sample`")
     yield row(*["---"] * (len(GRAPHS) + 2))
     for name, small in SMALL.items():
         cells = []
         for graph in GRAPHS:
-            targets = [target for target in TARGETS if (name, graph, target) in works]
-            cells.append(YES if len(targets) == len(TARGETS) else ", ".join(targets) or NO)
+            can = [target for target in of[graph] if (name, graph, target) in works]
+            cells.append(YES if can == of[graph] else ", ".join(can) or NO)
         sample = refusal(paths[name], small.flags, "onnx", "policy", sample=True)
         yield row(name, *cells, NO if sample else YES)
 
@@ -155,6 +158,8 @@ def option_table(paths: Mapping[str, Path], works: set[tuple[str, str, str]]) ->
     for graph in GRAPHS:
         for target in TARGETS:
             names = [name for name in SMALL if (name, graph, target) in works]
+            if not names:
+                continue
             yield row(
                 f"`{graph}`", target,
                 *(among(paths, names, target, graph, asked) for asked in ASKED.values()),

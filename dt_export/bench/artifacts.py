@@ -7,15 +7,14 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
-from dt_runtime import ArgumentError, Contract, Policy
+from dt_runtime import ArgumentError, Contract, Engine, Library, Policy
 
 from dt_export.bench import cold, kinds
 from dt_export.bench.candidate import Candidate, Setting
+from dt_export.bench.observations import TARGET_RETURN, observation_of
 from dt_export.errors import UsageError
 from dt_export.evaluation.policies import open_engine
 from dt_export.exporting import export
-
-TARGET_RETURN = 1000.0  # raw; any value means the same work
 
 
 class TimedEngine:
@@ -25,9 +24,9 @@ class TimedEngine:
     the policy adds.
     """
 
-    def __init__(self, path: Path, threads: int = 1, context_length: int | None = None):
-        self._engine = open_engine(path, "cpu", threads)
-        contract = self._engine.contract
+    def __init__(self, engine: Engine, context_length: int | None = None):
+        self._engine = engine
+        contract = engine.contract
         if context_length is not None:
             contract = replace(contract, context_length=context_length)
         self.contract: Contract = contract
@@ -78,27 +77,30 @@ def runtime_file(
     Raises:
         UsageError: the file cannot be read, or does not take this batch or number of slots.
     """
+    engine = open_engine(path, "cpu", setting.threads)
+    assert not isinstance(engine, Library)  # which compiled.py measures
     options: dict[str, Any] = {} if slots is None else {"slots": slots}
-    engine = TimedEngine(path, setting.threads, context_length)
+    timed = TimedEngine(engine, context_length)
+    program = cold.runtime(path, options, setting.threads)
+    return replace(driven(timed, setting, **options), file=path, cold=program)
+
+
+def driven(engine: TimedEngine, setting: Setting, **options: Any) -> Candidate:
+    """``Policy.act`` on an engine at a full window; ``options`` are keywords of ``Policy``.
+
+    Raises:
+        UsageError: the engine does not take this batch or number of slots.
+    """
     try:
         policy = Policy(engine, batch_size=setting.batch, **options)
-    except ArgumentError as error:  # the batch or the slots do not fit this file
+    except ArgumentError as error:
         raise UsageError(str(error)) from None
     policy.reset(TARGET_RETURN)
-    observation = _observation(policy)
-    reward = 0.0 if setting.batch == 1 else np.zeros(setting.batch)
+    observation, reward = observation_of(policy)
     for _ in range(policy.contract.context_length + 1):  # after these the window is full
         policy.act(observation, reward)
 
     def step() -> None:
         policy.act(observation, reward)
 
-    return Candidate(step, engine.runs, path, cold.runtime(path, options, setting.threads))
-
-
-def _observation(policy: Policy) -> np.ndarray:
-    rng, shape = np.random.default_rng(0), policy.contract.state.shape
-    rows = () if policy.batch_size == 1 else (policy.batch_size,)
-    if any(spec.dtype == "uint8" for spec in policy.contract.inputs):
-        return rng.integers(0, 256, (*rows, *shape), np.uint8)
-    return rng.standard_normal((*rows, *shape))
+    return Candidate(step, engine.runs)

@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from dt_runtime import Contract
+from dt_runtime.slots import fixed_slots
 
-from dt_export.bench import kinds
+from dt_export.bench import compiled, kinds
 from dt_export.bench.artifacts import runtime_file
 from dt_export.bench.candidate import Candidate, Setting
 from dt_export.bench.catalogue import Entry
@@ -50,11 +51,19 @@ def from_files(artifacts: Sequence[Path], setting: Setting) -> Iterator[Attempt]
     distinct = len({path.name for path in artifacts}) == len(artifacts)
     for path in artifacts:
         contract = read_contract(path)
-        for slots in SLOTS if kinds.has_slots(contract.graph) else (None,):
+        for slots in _slots(contract):
             suffix = "" if slots is None else f", {slots} slot{'s' * (slots > 1)}"
             title = f"{path.name if distinct else path}{suffix}"
             candidate, reason = _made(partial(_artifact, path, contract, setting, slots))
             yield Attempt(f"{path}{suffix}", title, contract.precision, slots, candidate, reason)
+
+
+def _slots(contract: Contract) -> tuple[int | None, ...]:
+    """The numbers of slots that an artifact is measured with."""
+    if not kinds.has_slots(contract.graph):
+        return (None,)
+    fixed = fixed_slots(contract)
+    return SLOTS if fixed is None else (fixed,)
 
 
 def _made(make: Callable[[], Candidate]) -> tuple[Candidate | None, str | None]:
@@ -73,6 +82,8 @@ def _one_line(text: str) -> str:
 def _artifact(path: Path, contract: Contract, setting: Setting, slots: int | None) -> Candidate:
     if not kinds.takes_observations(contract.graph):
         raise UsageError(f"a {contract.graph} takes embeddings, and bench has only observations")
+    if contract.compiled:
+        return compiled.artifact(path, setting)
     if contract.batch_size not in (None, setting.batch):
         raise UsageError(f"its batch is fixed at {contract.batch_size}, --batch is {setting.batch}")
     if kinds.runs_in_runtime(path):

@@ -28,10 +28,22 @@ MAIN = PROGRAMS / "fresh.py"
 
 @dataclass(frozen=True)
 class Program:
-    """A file with ``first_action(given)``, and what that is given: JSON, ``threads`` always."""
+    """A file with ``first_action(given)``, and what that is given: JSON, ``threads`` always.
+
+    A ``native`` one is a program by itself, and prints what ``fresh.py`` prints.
+    """
 
     file: Path
     given: Mapping[str, Any]
+    native: bool = False
+
+    @property
+    def command(self) -> list[str]:
+        if self.native:
+            return [str(self.file)]
+        # -P: else the programs' folder would be on the path, where `transformers` is one of ours.
+        python = [sys.executable, "-P", "-W", "ignore"]
+        return [*python, str(MAIN), str(self.file), json.dumps(self.given)]
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,11 @@ def bare_onnx(path: Path, threads: int) -> Program:
 def runtime(path: Path, options: Mapping[str, Any], threads: int) -> Program:
     """An artifact through ``dt_runtime`` alone; ``options`` are keywords of ``Policy``."""
     return _program("runtime", threads, path=str(path), options=dict(options))
+
+
+def native(path: Path) -> Program:
+    """A program for this machine, compiled from ``first_action.c``."""
+    return Program(path, {"threads": 1}, native=True)
 
 
 def cold_starts(
@@ -108,13 +125,10 @@ def fresh(program: Program) -> tuple[float, int | None]:
         "OMP_NUM_THREADS": str(program.given["threads"]),
         "HF_HUB_OFFLINE": "1",
     }
-    # -P: else the programs' folder would be on the path, where `transformers` is one of ours.
-    command = [sys.executable, "-P", "-W", "ignore", str(MAIN), str(program.file)]
-    command.append(json.dumps(program.given))
     begin = time.monotonic_ns()  # one clock for all processes of a machine
     try:
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=SECONDS
+            program.command, env=environment, capture_output=True, text=True, timeout=SECONDS
         )
     except subprocess.TimeoutExpired:
         raise UsageError(f"no first action after {SECONDS:g} s") from None

@@ -46,7 +46,7 @@ def heading(result: Report) -> Text:
 def candidates(result: Report) -> RenderableType:
     """A row for each candidate that was measured, then a line for each that was not."""
     latencies = ("p50 us", "p95 us", "p99 us", "max us", "times\nfaster", "policy\nadds us")
-    rest = ("floor\nus", "times\nfloor", "first\naction s", "peak\nMB", "file\nMB")
+    rest = ("floor\nus", "times\nfloor", "first\naction ms", "peak\nMB", "file\nMB")
     table = _table(("candidate",), latencies + rest)
     for row in result.results:
         if row.step is not None:
@@ -133,7 +133,7 @@ def _cells(row: Result, step: Latency) -> Iterable[str]:
     yield "" if row.overhead_us is None else micros(row.overhead_us)
     yield "" if floor is None else micros(floor.floor_us)
     yield "" if row.distance is None else f"{row.distance:.2f}"
-    yield "" if cold is None else f"{cold.first_action_s:.2f}"
+    yield "" if cold is None else micros(cold.first_action_s * 1e3)
     yield "" if cold is None or cold.peak_bytes is None else f"{cold.peak_bytes / 2**20:.0f}"
     yield "" if row.file_bytes is None else f"{row.file_bytes / 1e6:.2f}"
 

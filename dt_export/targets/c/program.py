@@ -124,7 +124,9 @@ def _encoder(
     """
     check(model)
     parts = _encoder_layers(model)
-    statements, fields, widest = [], [], padded(config.state_dim)
+    statements: list[str] = []
+    fields: list[Field] = []
+    widest = padded(config.state_dim)
     size, at, source = config.state_dim, 0, "state"
     last = max(i for i, part in enumerate(parts) if isinstance(part, nn.Linear))
     for index, part in enumerate(parts):

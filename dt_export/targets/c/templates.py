@@ -20,7 +20,8 @@ def filled(text: str, inside: Mapping[str, str], blocks: Mapping[str, str]) -> s
     """The template with `<<name>>` and whole lines `/* <<name>> */` replaced."""
     for name, block in blocks.items():
         line = re.compile(rf"^ *{re.escape(f'/* <<{name}>> */')}\n", re.M)
-        text = line.sub(lambda _, block=block: f"{block.strip(chr(10))}\n" if block else "", text)
+        whole = f"{block.strip(chr(10))}\n" if block else ""
+        text = line.sub(whole.replace("\\", r"\\"), text)
     for name, value in inside.items():
         text = text.replace(f"<<{name}>>", value)
     return text

@@ -235,3 +235,24 @@ def test_of_several_files_all_appear_or_none(tmp_path, monkeypatch):
         for path in (first, second, third):
             (folder / path.name).write_text("new")
     assert sorted(path.read_text() for path in tmp_path.iterdir()) == ["new"] * 3
+
+
+@pytest.mark.parametrize(
+    ("content", "ours"),
+    (
+        (b"/* dt-export 0.1.0: hopper */\n", True),
+        (b"/* something else */\n", False),
+        (b"dt_export weights\0\0\0", True),
+        (b"dt_export weightless", False),
+        (b"\x7fELF..dt_export contract\n{}\0", True),
+        (b"\x7fELF" + bytes(60), False),
+        (b"MZ" + bytes(60) + b"dt_export contract\n{}\0", True),
+        (b"\xcf\xfa\xed\xfe" + b"dt_export contract\n{}\0", True),
+        (b"\0asm" + b"dt_export contract\n{}\0", True),
+    ),
+    ids=str,
+)
+def test_compiled_policies_are_told_by_their_bytes(content, ours, tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    assert is_artifact(path) is ours

@@ -48,11 +48,12 @@
 #define INNER PREFIX_INNER
 #define CONTEXT PREFIX_POSITIONS
 #define CACHE PREFIX_CACHE
+#define BLOCK 64 /* positions whose keys lie together; CACHE is a multiple of it */
 #define ACTIONS PREFIX_ACTION_SIZE
 #define OUTPUTS PREFIX_OUTPUT_PADDED
 
 #if PREFIX_TRANSPOSED
-#define KEYS(p, layer, slot) (&(p)->keys[layer][slot][0][0])
+#define KEYS(p, layer, slot) ((p)->keys[layer][slot])
 #else
 #define KEYS(p, layer, slot) ((float *)0)
 #endif

@@ -65,7 +65,7 @@ typedef struct prefix_policy {
     float last_action[PREFIX_ACTION_PADDED];
     float output[PREFIX_OUTPUT_PADDED];
 #if PREFIX_TRANSPOSED
-    float keys[PREFIX_LAYERS][PREFIX_SLOTS][PREFIX_HIDDEN][PREFIX_CACHE];
+    float keys[PREFIX_LAYERS][PREFIX_SLOTS][PREFIX_HIDDEN * PREFIX_CACHE];
 #endif
     float values[PREFIX_LAYERS][PREFIX_SLOTS][PREFIX_HEADS * PREFIX_POSITIONS * PREFIX_DEEP];
     /* scratch memory of a step */

@@ -80,10 +80,12 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
     int head, r, c;
     for (head = 0; head < HEADS; head++) {
 #if PREFIX_TRANSPOSED
-        const float *mine = keys + (ptrdiff_t)head * HEAD * CACHE;
-        for (c = 0; c < padded; c += 4 * isa_LANES)
-            isa_block(rows, 4, query + head * HEAD, WIDTH, mine + c, CACHE, 0, HEAD, 0,
+        for (c = 0; c < padded; c += 4 * isa_LANES) {
+            /* keys lie in blocks of BLOCK positions, [block][hidden][position] */
+            const float *mine = keys + (ptrdiff_t)(c / BLOCK * HIDDEN + head * HEAD) * BLOCK;
+            isa_block(rows, 4, query + head * HEAD, WIDTH, mine + c % BLOCK, BLOCK, 0, HEAD, 0,
                       p->scores + c, CACHE, isa_STORE);
+        }
 #else
         int i, k;
         (void)keys;
@@ -121,7 +123,8 @@ isa_INLINE void isa_remember(prefix_policy *p, const int layer, const int slot, 
     for (r = 0; r < TOKENS; r++) {
         const float *row = rows + r * width;
 #if PREFIX_TRANSPOSED
-        for (i = 0; i < HIDDEN; i++) keys[i * CACHE + base + r] = row[i];
+        float *column = keys + (ptrdiff_t)((base + r) / BLOCK * HIDDEN * BLOCK + (base + r) % BLOCK);
+        for (i = 0; i < HIDDEN; i++) column[i * BLOCK] = row[i];
 #else
         (void)keys;
         (void)i;
