@@ -346,7 +346,7 @@ def _normalise(program: Program, contract: Contract) -> str:
         lines += ["    {", _row("scale", action.scale), _row("offset", action.offset)]
         lines += ["        for (i = 0; i < PREFIX_ACTION_SIZE; i++)"]
         lines += ["            action[i] = (action[i] - offset[i]) / scale[i];", "    }"]
-    lines += [_text("applied.c").rstrip()]
+    lines += [template("applied.c").rstrip()]
     return "\n".join(lines)
 
 

@@ -19,15 +19,12 @@ isa_INLINE isa_vec isa_FMA(isa_vec a, float b, isa_vec sum) { return a * b + sum
 
 #if PREFIX_PRECISION == PREFIX_BF16 && isa_BF16
 isa_INLINE void isa_upper(uint16_t *out, isa_ivec bits) {
-    _mm256_storeu_si256((__m256i *)(void *)out,
-                        _mm512_cvtepi32_epi16(_mm512_srli_epi32((__m512i)bits, 16)));
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16((__m512i)(bits >> 16)));
 }
 isa_INLINE isa_vec isa_dot_bf16(isa_vec sum, isa_ivec weights, const uint16_t *two) {
     int32_t both;
-    isa_ivec all;
     memcpy(&both, two, sizeof both);
-    all = (isa_ivec){0} + both;
-    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(all));
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(isa_whole(both)));
     return sum;
 }
 #endif
@@ -38,7 +35,7 @@ isa_INLINE isa_ivec isa_weights(const int8_t *at) { return *(const isa_imem *)(c
 isa_INLINE isa_ivec isa_four(const int8_t *a) {
     int32_t four;
     memcpy(&four, a, sizeof four);
-    return (isa_ivec){0} + four;
+    return isa_whole(four);
 }
 #if isa_X86
 isa_INLINE isa_ivec isa_dot(isa_ivec sum, isa_ivec weights, isa_ivec a) {
