@@ -19,7 +19,7 @@ isa_INLINE isa_vec isa_FMA(isa_vec a, float b, isa_vec sum) { return a * b + sum
 
 #if PREFIX_PRECISION == PREFIX_BF16 && isa_BF16
 isa_INLINE void isa_upper(uint16_t *out, isa_ivec bits) {
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16((__m512i)(bits >> 16)));
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)(bits >> 16)));
 }
 isa_INLINE isa_vec isa_dot_bf16(isa_vec sum, isa_ivec weights, const uint16_t *two) {
     int32_t both;
@@ -160,14 +160,15 @@ isa_INLINE isa_ivec isa_pairs(isa_ivec low, isa_ivec high) {
 #endif
 #endif
 
-/* Lanes of the form 1.5 * 2^23 + q, as bits, to the inputs q. */
+/* Lanes of the form 1.5 * 2^23 + q, as bits, to the inputs q. With a mask, because GCC 12's header warns
+   of itself without one. */
 #if isa_DOT == PREFIX_FOURS
 isa_INLINE void isa_narrow(int8_t *out, isa_ivec whole) {
 #if isa_FLIP
     whole = whole ^ 0x80;
 #endif
 #if isa_X86 >= 3
-    _mm_storeu_si128((__m128i *)(void *)out, _mm512_cvtepi32_epi8((__m512i)whole));
+    _mm_storeu_si128((__m128i *)(void *)out, _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)whole));
 #else
     int i;
     for (i = 0; i < isa_LANES; i++) out[i] = (int8_t)(uint8_t)(whole[i] & 0xff);
@@ -175,7 +176,7 @@ isa_INLINE void isa_narrow(int8_t *out, isa_ivec whole) {
 }
 #elif isa_X86 >= 3
 isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16((__m512i)whole));
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)whole));
 }
 #elif isa_X86 == 2
 isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
