@@ -6,7 +6,14 @@ typedef int32_t isa_ivec __attribute__((vector_size(4 * isa_LANES), may_alias));
 typedef float isa_mem __attribute__((vector_size(4 * isa_LANES), may_alias, aligned(4)));
 typedef int32_t isa_imem __attribute__((vector_size(4 * isa_LANES), may_alias, aligned(4)));
 
-isa_INLINE isa_vec isa_all(float x) { return (isa_vec){0} + x; }
+isa_INLINE isa_vec isa_all(float x) {
+    const isa_vec none = {0};
+    return none + x;
+}
+isa_INLINE isa_ivec isa_whole(int32_t x) {
+    const isa_ivec none = {0};
+    return none + x;
+}
 isa_INLINE isa_vec isa_load(const float *p) { return *(const isa_mem *)p; }
 isa_INLINE void isa_store(float *p, isa_vec v) { *(isa_mem *)p = v; }
 isa_INLINE isa_ivec isa_bits(isa_vec v) { return (isa_ivec)v; }
