@@ -4,6 +4,7 @@ import ctypes
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from checkpoints_made_here import save_hugging_face
 from dt_runtime import Policy
 from dt_runtime.golden import Golden
+from pages import PAGES, blocks
 
 from dt_export.checkpoints import Checkpoint, Overrides, load
 from dt_export.errors import CheckError, UsageError
@@ -462,7 +464,8 @@ TEMPERATURE = 3.0  # both actions are likely
 def test_draws_follow_the_softmax(chooser, tmp_path):
     body = f"""
       {HELPERS} later();
-      const drawn = given.randoms.map((random) => policy.clone().draw(ones, 0, given.temperature, random));
+      const drawn = given.randoms.map(
+        (random) => policy.clone().draw(ones, 0, given.temperature, random));
       policy.act(ones, 0);
       return {{ drawn, logits: [...policy.logits] }};
     """
@@ -548,6 +551,25 @@ def test_exponentials(tmp_path):
         assert abs(exp(x) / math.exp(x) - 1) < 1e-15
     assert [exp(-1e6), exp(0.0), exp(1e6)] == [0.0, 1.0, math.inf]
     assert math.isnan(exp(math.nan))
+
+
+def test_the_page_runs(tmp_path):
+    """The JavaScript of docs/from-javascript.md, from top to bottom."""
+    hopper = made(load("hopper"), tmp_path / "hopper.c").source
+    page = PAGES["docs/from-javascript.md"].read_text(encoding="utf-8")
+    code = [block.code for block in blocks(page) if block.language == "js"]
+    script = hopper.with_name("page.mjs")
+    # Each block in a scope of its own, in which it may use what the first one declared.
+    first, *others = ("\n".join(re.findall(r"^(?!import ).*$", text, re.M)) for text in code)
+    imports = "import { load, FaultError } from './hopper.mjs';\n"
+    script.write_text(imports + first + "".join(f"{{\n{text}}}\n" for text in others))
+    done = subprocess.run([str(NODE), str(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    promised = re.findall(r"console\.log\(.*\); +// (.+)", page)
+    printed = done.stdout.splitlines()
+    assert [re.sub(r"[\[\] ]", "", line) for line in printed] == [
+        re.sub(r"[\[\] ]", "", line) for line in promised
+    ]
 
 
 def test_on_the_command_line(cli, folder, mover):
