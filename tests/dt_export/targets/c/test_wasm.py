@@ -9,7 +9,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -225,6 +227,15 @@ def test_export_without_node_says_so(mover, tmp_path, monkeypatch):
     assert said == {"mover.wasm": "its WebAssembly; not replayed: node is not installed"}
 
 
+def test_a_node_that_fails_is_an_error(mover, tmp_path, monkeypatch):
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho 'SyntaxError: Unexpected token ??=' >&2\nexit 1\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(CheckError, match=r"SyntaxError.*nothing was written. Update Node\.js, or"):
+        wasm.replay(mover.source, mover.golden())
+
+
 def test_files_of_others_are_not_replaced(folder, tmp_path):
     other = tmp_path / "policy.mjs"
     other.write_text("export const mine = 1;\n")
@@ -423,6 +434,29 @@ def test_where_it_is_loaded_from(mover, tmp_path, source):
     url = mover.source.with_suffix(".wasm").as_uri()
     one, other = in_node(mover.source, body, tmp_path, url=url)
     assert one == other
+
+
+def test_over_http(mover, tmp_path):
+    folder = mover.source.parent
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *arguments: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        body = """
+          const there = await load(`${given.url}/mover.wasm`);
+          try { await load(`${given.url}/none.wasm`); }
+          catch (error) { return [there.timestep, error.message]; }
+        """
+        timestep, message = in_node(mover.source, body, tmp_path, url=url)
+        server.shutdown()
+    assert timestep == -1
+    assert message == f"{url}/none.wasm: 404 File not found"
 
 
 def test_a_response_that_failed(mover, tmp_path):
