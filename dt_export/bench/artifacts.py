@@ -7,7 +7,7 @@ from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
-from dt_runtime import ArgumentError, Contract, Library, Policy
+from dt_runtime import ArgumentError, Contract, Engine, Library, Policy
 
 from dt_export.bench import cold, kinds
 from dt_export.bench.candidate import Candidate, Setting
@@ -24,11 +24,9 @@ class TimedEngine:
     the policy adds.
     """
 
-    def __init__(self, path: Path, threads: int = 1, context_length: int | None = None):
-        engine = open_engine(path, "cpu", threads)
-        assert not isinstance(engine, Library)  # which compiled.py measures
+    def __init__(self, engine: Engine, context_length: int | None = None):
         self._engine = engine
-        contract = self._engine.contract
+        contract = engine.contract
         if context_length is not None:
             contract = replace(contract, context_length=context_length)
         self.contract: Contract = contract
@@ -79,11 +77,23 @@ def runtime_file(
     Raises:
         UsageError: the file cannot be read, or does not take this batch or number of slots.
     """
+    engine = open_engine(path, "cpu", setting.threads)
+    assert not isinstance(engine, Library)  # which compiled.py measures
     options: dict[str, Any] = {} if slots is None else {"slots": slots}
-    engine = TimedEngine(path, setting.threads, context_length)
+    timed = TimedEngine(engine, context_length)
+    program = cold.runtime(path, options, setting.threads)
+    return replace(driven(timed, setting, **options), file=path, cold=program)
+
+
+def driven(engine: TimedEngine, setting: Setting, **options: Any) -> Candidate:
+    """``Policy.act`` on an engine at a full window; ``options`` are keywords of ``Policy``.
+
+    Raises:
+        UsageError: the engine does not take this batch or number of slots.
+    """
     try:
         policy = Policy(engine, batch_size=setting.batch, **options)
-    except ArgumentError as error:  # the batch or the slots do not fit this file
+    except ArgumentError as error:
         raise UsageError(str(error)) from None
     policy.reset(TARGET_RETURN)
     observation, reward = observation_of(policy)
@@ -93,4 +103,4 @@ def runtime_file(
     def step() -> None:
         policy.act(observation, reward)
 
-    return Candidate(step, engine.runs, path, cold.runtime(path, options, setting.threads))
+    return Candidate(step, engine.runs)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dt_export.bench import artifacts, compiled, eager, naive, wasm
+from dt_export.bench import artifacts, compiled, eager, emx, naive, wasm
 from dt_export.bench.candidate import Candidate, Setting
+from dt_export.bench.machine import instructions
 from dt_export.errors import UsageError
 
 Make = Callable[[Setting], Candidate]
@@ -24,6 +25,7 @@ class Entry:
     make: Make
     precision: str = "fp32"
     slots: int | None = None  # of a step graph; None for whole windows
+    usual: bool = True  # measured without being asked for
 
 
 def _export(
@@ -37,15 +39,32 @@ def _export(
     return Entry(key, title, make, precision, slots)
 
 
+# What a compiler is told of an older processor, and what the processor must have to run that.
+AVX2 = ("-march=x86-64-v3", "-mno-fma"), ("avx2",)
+AVX2_FMA = ("-march=x86-64-v3",), ("avx2", "fma")
+AVX512 = ("-march=x86-64-v4",), ("avx512f", "avx512bw", "avx512vl", "avx512dq")
+SSE2 = ("-march=x86-64",), ("sse2",)
+HERE: tuple[tuple[str, ...], tuple[str, ...]] = (), ()
+
+
 def _compiled(
-    key: str, title: str, precision: str = "fp32", slots: int = 1, bits: int | None = None
+    key: str,
+    title: str,
+    precision: str = "fp32",
+    slots: int = 1,
+    bits: int | None = None,
+    processor: tuple[tuple[str, ...], tuple[str, ...]] = HERE,
 ) -> Entry:
-    """Our own C file, compiled here for this processor."""
+    """Our own C file, compiled for this processor or an older one."""
+    flags, needed = processor
 
     def make(setting: Setting) -> Candidate:
-        return compiled.exported(setting, precision, slots, bits)
+        missing = [name for name in needed if name not in instructions()]
+        if missing:
+            raise UsageError(f"this processor has no {missing[0]}")
+        return compiled.exported(setting, precision, slots, bits, flags)
 
-    return Entry(key, title, make, precision, slots)
+    return Entry(key, title, make, precision, slots, usual=not flags)
 
 
 def _webassembly(key: str, title: str, precision: str = "fp32", bits: int | None = None) -> Entry:
@@ -81,19 +100,26 @@ CATALOGUE = (
     _webassembly("wasm", "WebAssembly, 1 slot"),
     _webassembly("wasm-int8", "WebAssembly int8, 1 slot", "int8", 8),
     _webassembly("wasm-int8-16", "WebAssembly int8, 16-bit activations, 1 slot", "int8", 16),
+    _compiled("c-avx512", "C for AVX-512, 1 slot", processor=AVX512),
+    _compiled("c-avx2-fma", "C for AVX2 with FMA, 1 slot", processor=AVX2_FMA),
+    _compiled("c-avx2", "C for AVX2 alone, 1 slot", processor=AVX2),
+    _compiled("c-sse2", "C for SSE2, 1 slot", processor=SSE2),
+    _compiled("c-int8-16-avx512", "C int8, 16-bit, AVX-512", "int8", bits=16, processor=AVX512),
+    _compiled("c-int8-16-avx2", "C int8, 16-bit, AVX2", "int8", bits=16, processor=AVX2),
+    Entry("emx", "emx-onnx-cgen, 4 slots", emx.generated, slots=4, usual=False),
 )
 BASELINES = ("transformers", "eager")  # others are compared with the first that was measured
-SWEPT = ("transformers", "naive", "policy", "step")
+SWEPT = ("transformers", "naive", "policy", "step", "c", "c-int8")
 
 
 def chosen(keys: Sequence[str] | None) -> tuple[Entry, ...]:
-    """Entries by key, in the catalogue's order; all of them without keys.
+    """Entries by key, in the catalogue's order; the usual ones without keys.
 
     Raises:
         UsageError: a key that is not in the catalogue, or no key at all.
     """
     if keys is None:
-        return CATALOGUE
+        return tuple(entry for entry in CATALOGUE if entry.usual)
     known = [entry.key for entry in CATALOGUE]
     for key in keys:
         if key not in known:

@@ -5,24 +5,33 @@ same machine, and ``distance = p50 / floor`` holds even where microseconds drift
 several passes in a row, so its operands are in the nearest cache that holds them, and a
 candidate's weights may not be. The floor is therefore a true lower bound that nothing quite
 reaches.
+
+Where there is a C compiler, the probes are in C (programs/floors.c): plain reads, and multiply-adds
+that wait for nothing. Instructions for dot products do two multiply-adds of bfloat16, or four of
+int8, in place of one of float32, and those rates are counted so. Without a compiler the probes are
+PyTorch's dot and matrix products, which our own kernels may beat on some processors.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from dt_export.bench import native
 from dt_export.bench.candidate import Candidate
 from dt_export.bench.timing import Samples
 from dt_export.bench.work import FLOAT, Work, policy_work
+from dt_export.errors import UsageError
 from dt_export.models.decision_transformer import ModelConfig
 
 READ = "floor: read"
 PRODUCTS = "floor: {} products"
 MOST_ROWS = 4096  # products get no faster with more
 PASSES = 5  # of a probe in one step
+ROUNDS = 50_000  # of the multiply-adds in C, some 70 us
+DOT_PRODUCTS = {"bf16": 2, "int8": 4}  # multiply-adds in place of one of float32
 
 
 @dataclass(frozen=True)
@@ -31,8 +40,8 @@ class Rates:
 
     ``bandwidth`` is bytes a second, reading a buffer as large as the model's float32 weights again
     and again: from the nearest cache that holds it (for a model of 2 MB, the second or third
-    level), or from memory where none does. ``products`` is FLOPs a second by precision, of matrix
-    products at the model's own sizes. A precision that PyTorch cannot multiply in is missing.
+    level), or from memory where none does. ``products`` is FLOPs a second by precision. A precision
+    that cannot be measured is missing.
     """
 
     bandwidth: float
@@ -56,10 +65,12 @@ class Probes:
     candidates: Mapping[str, Candidate]
     read_bytes: int
     product_flops: int
+    derived: Mapping[str, int] = field(default_factory=dict)  # times the rate of fp32
 
     def lacks(self, precision: str) -> bool:
         """Whether products in a precision cannot be measured, so its candidates have no floor."""
-        return precision == "int8" and PRODUCTS.format(precision) not in self.candidates
+        measured = PRODUCTS.format(precision) in self.candidates
+        return precision == "int8" and not measured and precision not in self.derived
 
     def rates(self, samples: Mapping[str, Samples]) -> Rates:
         """Medians over the turns."""
@@ -69,22 +80,35 @@ class Probes:
             for precision in ("fp32", "int8")
             if PRODUCTS.format(precision) in seconds
         }
+        products |= {name: times * products["fp32"] for name, times in self.derived.items()}
         return Rates(self.read_bytes / seconds[READ], products)
 
 
 def probes(
-    config: ModelConfig, length: int, batch: int = 1, precisions: Iterable[str] = ("fp32",)
+    config: ModelConfig,
+    length: int,
+    batch: int = 1,
+    precisions: Iterable[str] = ("fp32",),
+    threads: int = 1,
 ) -> Probes:
     """Candidates for ``interleave`` that measure bandwidth and products.
 
-    Products are those of a block: [L, H] with [H, 3H], [H, H] and [H, I], and [L, I] with [I, H],
-    where L is the number of tokens in a window times the batch, 4096 at most.
+    The probes in C run in one thread; with more, those of PyTorch are taken.
+
+    Without a C compiler, products are those of a block: [L, H] with [H, 3H], [H, H] and [H, I], and
+    [L, I] with [I, H], where L is the number of tokens in a window times the batch, 4096 at most.
 
     Raises:
         UsageError: floors are not counted for this kind of model.
     """
     size = policy_work(config, length).weight_bytes()
     buffer = torch.ones(size // FLOAT)
+    if threads == 1:
+        with suppress(UsageError):  # no compiler
+            reading, read = native.reading(buffer, PASSES)
+            multiplying, flops = native.multiplying(ROUNDS)
+            found = {READ: Candidate(reading), PRODUCTS.format("fp32"): Candidate(multiplying)}
+            return Probes(found, read, flops, DOT_PRODUCTS)
     rows = min(MOST_ROWS, batch * (config.tokens_per_step * length - 1))
     hidden, inner = config.hidden_size, config.n_inner
     shapes = [
@@ -111,7 +135,8 @@ def floor(work: Work, rates: Rates, precision: str = "fp32") -> Floor | None:
     Products between tokens are in float32 whatever the weights are in. A CPU multiplies fp16
     weights as float32.
     """
-    rate = rates.products.get("fp32" if precision in ("fp16", "bf16") else precision)
+    same = precision == "fp16" or (precision == "bf16" and precision not in rates.products)
+    rate = rates.products.get("fp32" if same else precision)
     if rate is None:
         return None
     size = work.weight_bytes(precision)

@@ -23,13 +23,22 @@ def machine() -> Machine:
     return Machine(_cpu(), _cores(), platform.system(), platform.python_version(), _versions())
 
 
+def instructions() -> frozenset[str]:
+    """The instruction sets of an x86 processor, as Linux names them; none elsewhere."""
+    return frozenset(_said("flags").split())
+
+
 def _cpu() -> str:
+    return _said("model name") or platform.processor() or platform.machine()
+
+
+def _said(what: str) -> str:
+    """What the system says of its first processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        lines = []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(what)), "")
 
 
 def _cores() -> int:

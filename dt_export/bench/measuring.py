@@ -95,7 +95,8 @@ def paced_loops(
 def _probes(setting: Setting, attempts: Sequence[Attempt], notes: list[str]) -> Probes | None:
     precisions = {a.precision for a in attempts if a.candidate is not None}
     try:
-        made = probes(setting.checkpoint.model.config, setting.length, setting.batch, precisions)
+        config = setting.checkpoint.model.config
+        made = probes(config, setting.length, setting.batch, precisions, setting.threads)
     except UsageError as error:
         notes.append(str(error))
         return None

@@ -19,6 +19,7 @@ from dt_export.facts import Overrides
 from dt_export.process import terminal
 
 SUFFIX = ".golden.json"
+C_SUFFIX = "_test.c"
 
 
 @with_tables
@@ -27,7 +28,10 @@ def golden(
     output: Annotated[
         Path | None,
         option(
-            "--output", "-o", help=f"Where to write.  [default: the artifact's name with {SUFFIX}]"
+            "--output",
+            "-o",
+            help=f"Where to write.  [default: the artifact's name with {SUFFIX}, or with "
+            f"{C_SUFFIX} for --c-test]",
         ),
     ] = None,
     recorded: Annotated[
@@ -59,6 +63,14 @@ def golden(
             "--batch", help="Environments at once.  [default: 2, or the file's]", low=1, high=64
         ),
     ] = None,
+    c_test: Annotated[
+        bool,
+        option(
+            "--c-test",
+            help="For a policy in C: write the episode as a C program that replays it on any "
+            "processor.",
+        ),
+    ] = False,
     provider: Provider = "cpu",
     tolerance: Annotated[
         float | None,
@@ -77,17 +89,25 @@ def golden(
     """Record a golden episode (inputs, and eager PyTorch's actions for them), or replay one.
 
     Use it to test a runtime in any language. With --replay the exit code is 0 if the artifact
-    reproduces the recording, and 1 if it does not.
+    reproduces the recording, and 1 if it does not. With --c-test the recording is a C program that
+    replays itself, with the same exit codes.
 
     Example: `dt-export golden hopper.onnx`, then
-    `dt-export golden hopper.onnx --replay hopper.golden.json`
+    `dt-export golden hopper.onnx --replay hopper.golden.json`, or
+    `dt-export golden hopper.c --c-test`, then `cc hopper_test.c -lm && ./a.out`
     """
     if recorded is None:
         if tolerance is not None:
             raise UsageError("--tolerance needs --replay and a recording")
-        _record(artifact, output, model, overrides, seed, slots, batch, force)
+        _record(artifact, output, model, overrides, seed, slots, batch, c_test, force)
         return
-    chosen = {"--output": output, "--model": model, "--slots": slots, "--batch": batch}
+    chosen = {
+        "--output": output,
+        "--model": model,
+        "--slots": slots,
+        "--batch": batch,
+        "--c-test": c_test or None,
+    }
     for flag, value in chosen.items():
         if value is not None:
             raise UsageError(f"{flag} is for a new recording: drop it, or drop --replay")
@@ -102,17 +122,21 @@ def _record(
     seed: int,
     slots: int | None,
     batch: int | None,
+    c_test: bool,
     force: bool,
 ) -> None:
     from dt_export.cli import show
-    from dt_export.files.ours import is_report
-    from dt_export.files.reports import write_report
-    from dt_export.files.writing import Output, files_at
+    from dt_export.files.ours import is_artifact, is_report
+    from dt_export.files.writing import Output, atomic, files_at
+    from dt_export.targets.c.replay import check, replay
     from dt_export.validation import golden
     from dt_export.validation.pairing import pair
 
-    path = Path(f"{artifact.stem}{SUFFIX}") if output is None else output
-    to = Output(path, "--output", is_report, (artifact, *given(overrides.stats)), force)
+    path = Path(f"{artifact.stem}{C_SUFFIX if c_test else SUFFIX}") if output is None else output
+    if c_test:
+        check(artifact, path)
+    ours = is_artifact if c_test else is_report
+    to = Output(path, "--output", ours, (artifact, *given(overrides.stats)), force)
     to.check()
     console = terminal.console()
     opened, checkpoint = pair(artifact, model, overrides, "cpu")
@@ -120,7 +144,11 @@ def _record(
     to.check()
     console.print(show.checkpoint(checkpoint))
     made = golden.record(checkpoint, opened.contract, seed=seed, slots=slots, batch_size=batch)
-    write_report(made.to_json(), to.path, flag=to.flag, inputs=to.inputs, force=force)
+    text = made.to_json()
+    if c_test:
+        text = replay(made, opened.contract, checkpoint, artifact, path)
+    with atomic(to) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
     console.print(show.recorded(made, path, artifact), soft_wrap=True)
 
 

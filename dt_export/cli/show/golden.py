@@ -21,6 +21,10 @@ def recorded(golden: Golden, path: Path, artifact: Path) -> RenderableType:
     acts = sum(event.act is not None for event in golden.events)
     slots = "" if golden.options.slots is None else f", {golden.options.slots} slots"
     file, recording = shell_word(str(artifact)), shell_word(str(path))
+    command = f"dt-export golden {file} --replay {recording}"
+    if path.suffix == ".c":
+        program = shell_word(str(path.with_suffix("")))
+        command = f"cc -O2 {recording} -o {program} -lm"
     return Group(
         Text.assemble("wrote ", (str(path), "bold")),
         Text(
@@ -28,7 +32,7 @@ def recorded(golden: Golden, path: Path, artifact: Path) -> RenderableType:
             f"tolerance {golden.tolerance:.2g}"
         ),
         Text("next:"),
-        Text(f"  dt-export golden {file} --replay {recording}", style="cyan"),
+        Text(f"  {command}", style="cyan"),
     )
 
 

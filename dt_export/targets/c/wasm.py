@@ -21,7 +21,8 @@ from dt_runtime.golden import Golden
 
 from dt_export.errors import CheckError, UsageError
 from dt_export.process import interrupts
-from dt_export.targets.c.write import filled, template, titled
+from dt_export.targets.c.templates import filled, prefixed, template
+from dt_export.targets.c.write import titled
 
 WASM, MODULE, TYPES = ".wasm", ".mjs", ".d.mts"
 ZIG = (sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding")
@@ -134,7 +135,8 @@ def _glue(source: Path, contract: Contract) -> str:
         "actions": "1" if discrete else "PREFIX_ACTION_SIZE",
     }
     draw = template("wasm/draw.c") if discrete else ""
-    return filled("wasm/module.c", contract.producer["prefix"], inside, {"draw": draw})
+    text = filled(template("wasm/module.c"), inside, {"draw": draw})
+    return prefixed(text, contract.producer["prefix"])
 
 
 def _texts(source: Path, contract: Contract) -> Mapping[str, str]:
@@ -149,12 +151,13 @@ def _texts(source: Path, contract: Contract) -> Mapping[str, str]:
         "last": str(actions - 1),
         "applied fault": f"the applied action {what}",
     }
-    return {
+    texts = {
         suffix: filled(
-            f"wasm/module{suffix}",
-            contract.producer["prefix"],
+            template(f"wasm/module{suffix}"),
             inside,
             {"act": template(f"wasm/act_{kind}{suffix}")},
         )
         for suffix in (MODULE, TYPES)
     }
+    prefix = contract.producer["prefix"]
+    return {suffix: prefixed(text, prefix) for suffix, text in texts.items()}

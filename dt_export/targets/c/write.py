@@ -4,8 +4,6 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from itertools import groupby
 
 import numpy as np
@@ -14,13 +12,14 @@ from dt_runtime.contract import Contract
 from dt_export.files.ours import PRODUCER
 from dt_export.targets.c.layout import Array, padded
 from dt_export.targets.c.program import FUNCTIONS, Field, Program
+from dt_export.targets.c.templates import comment, filled, number, numbers, prefixed, template
 
 MAGIC = "dt_export contract\n"  # before the contract, wherever it is
 WEIGHTS_MAGIC = b"dt_export weights\0"
 WEIGHTS_HEAD = 64  # bytes of a file of weights before the first number
-SECTION = (
-    "instructions.c", "vectors.c", "functions.c", "dots.c", "products.c", "{precision}", "step.c",
-)  # fmt: skip
+# The kernels of an instruction set.
+SECTION = ("instructions.c", "vectors.c", "functions.c", "dots.c", "products.c")
+OF_PRECISION = {"fp32": (), "bf16": ("bf16.c",), "int8": ("int8.c", "integers.c")}
 
 # The kernels of -D..._DISPATCH, the best ones last: what the processor must have, and what the
 # compiler is told.
@@ -46,7 +45,7 @@ DISPATCH = {
     ),
 }
 FEATURE = {"int8": "avx512vnni", "bf16": "avx512bf16"}
-FLAGS = ("X86", "VNNI", "BF16", "HAS_FMA", "ARM64", "NEON", "DOTPROD", "WASM")
+FLAGS = ("X86", "VNNI", "BF16", "HAS_FMA", "ARM64", "NEON", "DOTPROD", "WASM", "SIMD32")
 
 
 @dataclass(frozen=True)
@@ -70,28 +69,28 @@ class Files:
 
 def printed(program: Program, contract: Contract, style: Style) -> Files:
     """The files of a program. The same arguments give the same bytes."""
-    numbers = b"".join(_little(field.values) for field in program.fields)
+    values = b"".join(_little(field.values) for field in program.fields)
     weights = None
     if style.weights_apart:
-        weights = WEIGHTS_MAGIC.ljust(WEIGHTS_HEAD, b"\0") + numbers
+        weights = WEIGHTS_MAGIC.ljust(WEIGHTS_HEAD, b"\0") + values
     named = {
         "title": titled(contract),
         "header": style.header,
         "target": repr(float(contract.target_returns[0])) if contract.target_returns else "0.0",
         "out": "&" if contract.action.kind == "discrete" else "",
     }
-    size = len(weights) if weights is not None else len(numbers)
-    header = _fill(
-        _text("policy.h"),
+    size = len(weights) if weights is not None else len(values)
+    header = filled(
+        template("policy.h"),
         named,
         {
             "sizes": _sizes(program, contract, style, size),
-            "open": _text("open.h") if style.weights_apart else "",
-            "act": _text(f"act_{contract.action.kind}.h"),
+            "open": template("open.h") if style.weights_apart else "",
+            "act": template(f"act_{contract.action.kind}.h"),
         },
     )
-    source = _fill(
-        _text("policy.c"),
+    source = filled(
+        template("policy.c"),
         named,
         {
             "configuration": _configuration(program, contract, style, weights),
@@ -102,52 +101,13 @@ def printed(program: Program, contract: Contract, style: Style) -> Files:
             "contract": _contract(contract),
         },
     )
-    return Files(_prefixed(source, style.prefix), _prefixed(header, style.prefix), weights)
+    return Files(prefixed(source, style.prefix), prefixed(header, style.prefix), weights)
 
 
 def titled(contract: Contract) -> str:
     """How every file begins, in a comment: our name first."""
-    return _comment(
-        f"{PRODUCER}: {contract.source.model}, {contract.dialect}, {contract.precision}"
-    )
-
-
-def filled(name: str, prefix: str, inside: Mapping[str, str], blocks: Mapping[str, str]) -> str:
-    """A template of ``source/``: `<<name>>` and whole lines `/* <<name>> */` replaced, prefixed."""
-    return _prefixed(_fill(_text(name), inside, blocks), prefix)
-
-
-def template(name: str) -> str:
-    """A file of ``source/`` as it is."""
-    return _text(name)
-
-
-@cache
-def _text(name: str) -> str:
-    return (files(__package__) / "source" / name).read_text()
-
-
-def _fill(text: str, inside: Mapping[str, str], blocks: Mapping[str, str]) -> str:
-    """The template with `<<name>>` and whole lines `/* <<name>> */` replaced."""
-    for name, block in blocks.items():
-        line = re.compile(rf"^ *{re.escape(f'/* <<{name}>> */')}\n", re.M)
-        whole = f"{block.strip(chr(10))}\n" if block else ""
-        text = line.sub(whole.replace("\\", r"\\"), text)
-    for name, value in inside.items():
-        text = text.replace(f"<<{name}>>", value)
-    return text
-
-
-def _prefixed(text: str, prefix: str) -> str:
-    """The placeholders replaced by the user's prefix."""
-    text = re.sub(r"\bPREFIX_", f"{prefix.upper()}_", text)
-    return re.sub(r"\bprefix_(?=\.h)", prefix, re.sub(r"\bprefix_(?!\.h)", f"{prefix}_", text))
-
-
-def _comment(text: str) -> str:
-    """Text that cannot end a comment, nor reach outside ASCII."""
-    plain = text.encode("ascii", "backslashreplace").decode().replace("*/", "* /")
-    return plain.replace("\n", " ").replace("/*", "/ *").replace("??/", "?? /")
+    source = contract.source.model
+    return comment(f"{PRODUCER}: {source}, {contract.dialect}, {contract.precision}")
 
 
 def _defines(values: Mapping[str, object]) -> str:
@@ -218,16 +178,16 @@ def _configuration(
         "NORM_FIRST": int(config.norm_first),
         "FINAL_NORM": int(config.final_norm),
         "EMBED_NORM": int(config.embed_norm),
-        "EPSILON": _float(config.layer_norm_epsilon),
-        "EMBED_EPSILON": _float(config.embed_norm_epsilon),
+        "EPSILON": number(config.layer_norm_epsilon),
+        "EMBED_EPSILON": number(config.embed_norm_epsilon),
         "ACTION_TANH": int(config.action_tanh),
-        "ACTION_SCALE": _float(config.action_scale),
+        "ACTION_SCALE": number(config.action_scale),
         "ACTION_TABLE": int(contract.action.kind == "discrete"),
         "RETURNS": int(config.returns),
         "TIMESTEPS": int(config.positions == "timestep"),
         "MAX_EP_LEN": contract.max_ep_len,
         "FIRST_TIMESTEP": contract.first_timestep,
-        "RETURN_SCALE": _float(contract.return_scale),
+        "RETURN_SCALE": number(contract.return_scale),
         "RETURN_LIMIT": float(limit).hex(),
         "MAGIC": len(MAGIC),
     }
@@ -262,7 +222,7 @@ def _weights(program: Program, style: Style) -> str:
     lines += _members([(f.path, f) for f in head])
     lines += ["} prefix_weights;", ""]
     if style.weights_apart:
-        return "\n".join([*lines, _text("open.c")])
+        return "\n".join([*lines, template("open.c")])
     lines += ["static const prefix_weights prefix_values PREFIX_ALIGNED = {"]
     lines += _values([(f.path, f) for f in before])
     lines += ["{"]
@@ -294,32 +254,10 @@ def _values(named: Named) -> Iterator[str]:
         yield f"{'{' * nested} /* {name} */"
         for _, field in members:
             yield "{"
-            yield from _numbers(field.values)
+            yield from numbers(field.values)
             yield "},"
         if nested:
             yield "},"
-
-
-def _numbers(values: Array) -> Iterator[str]:
-    """The numbers of an array in lines, each exactly."""
-    if values.dtype == np.float32:
-        texts = [_float(value) for value in values.tolist()]
-        each = 8
-    else:
-        texts = [str(value) for value in values.tolist()]
-        each = 24
-    for at in range(0, len(texts), each):
-        yield ",".join(texts[at : at + each]) + ","
-
-
-def _float(value: float) -> str:
-    """A float32 as a hexadecimal number, which every compiler reads exactly."""
-    value = float(np.float32(value))
-    if value == int(value) and abs(value) < 1e6:
-        return f"{value:.1f}f"
-    mantissa, exponent = value.hex().split("p")
-    mantissa = mantissa.rstrip("0")
-    return f"{mantissa}0p{exponent}f" if mantissa.endswith(".") else f"{mantissa}p{exponent}f"
 
 
 def _little(values: Array) -> bytes:
@@ -332,7 +270,7 @@ def _kernels(program: Program, contract: Contract) -> str:
     """The sections of all instruction sets, and the functions that choose one."""
     parts = [
         "#if !defined(PREFIX_DISPATCH) || !PREFIX_GNU || !defined(__SSE2__)",
-        _text("native.c"),
+        template("native.c"),
     ]
     parts += [_section("native", program, contract), _chosen({"native": "1"})]
     parts += ["#else"]
@@ -346,17 +284,20 @@ def _kernels(program: Program, contract: Contract) -> str:
         given = "\n".join(f"#define {name}_{flag} {flags.get(flag, 0)}" for flag in FLAGS)
         body = [given, _section(name, program, contract)]
         if told:
-            body = [_text("targeted.c").replace("<<target>>", told), *body, _text("untargeted.c")]
+            body = [
+                template("targeted.c").replace("<<target>>", told),
+                *body,
+                template("untargeted.c"),
+            ]
         parts += body
     parts += [_chosen(conditions), "#endif"]
     return "\n".join(parts)
 
 
 def _section(isa: str, program: Program, contract: Contract) -> str:
-    special = {"fp32": None, "bf16": "bf16.c", "int8": "int8.c"}[contract.precision]
-    names = [special if name == "{precision}" else name for name in SECTION]
-    text = "\n".join(_text(name) for name in names if name)
-    text = _fill(text, {}, {"encoder": "\n".join(f"    {line}" for line in program.encoder)})
+    text = "\n".join(template(name) for name in (*SECTION, *OF_PRECISION[contract.precision]))
+    text += "\n" + template("step.c")
+    text = filled(text, {}, {"encoder": "\n".join(f"    {line}" for line in program.encoder)})
     return re.sub(r"\bisa_", f"{isa}_", text)
 
 
@@ -366,8 +307,8 @@ def _chosen(conditions: Mapping[str, str]) -> str:
     best = "\n".join(
         f"    if ({conditions[name]}) return {names.index(name)};" for name in reversed(names[1:])
     )
-    text = _text("chosen.c").replace("<<best>>", best)
-    for call in ("embed", "network"):
+    text = template("chosen.c").replace("<<best>>", best)
+    for call in ("embed", "network", "integers"):
         cases = "\n".join(
             f"    case {index}: {name}_{call}(<<{call}>>); return;"
             for index, name in enumerate(names[1:], start=1)
@@ -375,6 +316,7 @@ def _chosen(conditions: Mapping[str, str]) -> str:
         arguments = {
             "embed": "p, state, action, index, return_to_go, last_timestep, timestep",
             "network": "p, base, answering, output",
+            "integers": "p, hash",
         }[call]
         body = f"    default: {names[0]}_{call}(<<{call}>>);"
         whole = f"    switch (p->kernel) {{\n{cases}\n{body}\n    }}" if cases else (
@@ -385,8 +327,8 @@ def _chosen(conditions: Mapping[str, str]) -> str:
 
 
 def _row(name: str, values: Iterable[float]) -> str:
-    numbers = ", ".join(_float(value) for value in values)
-    return f"        static const float {name}[] = {{{numbers}}};"
+    row = ", ".join(number(value) for value in values)
+    return f"        static const float {name}[] = {{{row}}};"
 
 
 def _normalise(program: Program, contract: Contract) -> str:
@@ -404,7 +346,7 @@ def _normalise(program: Program, contract: Contract) -> str:
         lines += ["    {", _row("scale", action.scale), _row("offset", action.offset)]
         lines += ["        for (i = 0; i < PREFIX_ACTION_SIZE; i++)"]
         lines += ["            action[i] = (action[i] - offset[i]) / scale[i];", "    }"]
-    lines += [_text("applied.c").rstrip()]
+    lines += [template("applied.c").rstrip()]
     return "\n".join(lines)
 
 
@@ -412,7 +354,7 @@ def _acts(contract: Contract) -> str:
     """The functions that give actions."""
     action = contract.action
     if action.kind == "discrete":
-        return _text("act_discrete.c")
+        return template("act_discrete.c")
     lines = []
     for name in ("scale", "offset", "low", "high"):
         values = getattr(action, name)
@@ -424,7 +366,7 @@ def _acts(contract: Contract) -> str:
         lines.append("        if (value < low[i]) value = low[i];")
     if action.high is not None:
         lines.append("        if (value > high[i]) value = high[i];")
-    return _fill(_text("act_continuous.c"), {}, {"bound": "\n".join(lines)})
+    return filled(template("act_continuous.c"), {}, {"bound": "\n".join(lines)})
 
 
 def _contract(contract: Contract) -> str:

@@ -1,8 +1,11 @@
 """Floors from rates that are known, and rates that are measured."""
 
+import shutil
+
 import pytest
 import torch
 
+from dt_export.bench import native
 from dt_export.bench.floors import Rates, floor, probes
 from dt_export.bench.timing import interleave
 from dt_export.bench.work import Work, policy_work
@@ -30,8 +33,8 @@ def test_precisions():
     assert floor(WORK, Rates(1e12, {"fp32": 1e9}), "int8") is None
 
 
-def test_probes_move_and_compute_what_they_say():
-    made = probes(CONFIG, 7)
+def test_probes_of_pytorch_move_and_compute_what_they_say():
+    made = probes(CONFIG, 7, threads=2)
     passes = made.read_bytes / policy_work(CONFIG, 7).weight_bytes()
     assert passes == int(passes)
     block = 2 * 20 * (4 * 24 * 24 + 2 * 24 * 96)  # 20 tokens, the matrices of a block
@@ -41,8 +44,19 @@ def test_probes_move_and_compute_what_they_say():
     assert set(rates.products) == {"fp32"}
 
 
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_probes_in_c_read_all_but_the_last_bytes_and_derive_dot_products():
+    made = probes(CONFIG, 7)
+    size = policy_work(CONFIG, 7).weight_bytes()
+    assert 0 <= 5 * size - made.read_bytes < 5 * native.STRIDE
+    rates = made.rates(interleave(made.candidates, 3, warm_up=1))
+    fp32 = rates.products["fp32"]
+    assert rates.bandwidth > 0
+    assert rates.products == {"fp32": fp32, "bf16": 2 * fp32, "int8": 4 * fp32}
+
+
 def test_int8_products_are_measured_where_they_are_wanted():
-    rates = probes(CONFIG, 7, precisions=("fp32", "int8"))
+    rates = probes(CONFIG, 7, precisions=("fp32", "int8"), threads=2)
     known = rates.rates(interleave(rates.candidates, 3, warm_up=1)).products
     try:
         torch._int_mm(torch.ones(20, 24, dtype=torch.int8), torch.ones(24, 8, dtype=torch.int8))

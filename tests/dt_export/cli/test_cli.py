@@ -192,7 +192,7 @@ def test_slots_of_a_step(cli, tmp_path):
         (("onnx", "--model", "{ck}", "-o", "no/folder/p.onnx"), ("no/folder", "does not exist")),
         (("onnx", "--model", "{ck}", "-o", "p.bin"), ("p.bin", ".onnx")),
         (("onnx", "--model", "{ck}", "--graph", "walk"), ("walk", "policy", "sequence")),
-        (("onnx", "--model", "{ck}", "--outputs", "attentions"), ("--outputs", "sequence")),
+        (("onnx", "--model", "{ck}", "--outputs", "attentions"), ("--outputs", "--graph policy")),
         (("onnx", "--modle", "x"), ("--modle", "--model")),
         (("validate", "nothing.onnx"), ("nothing.onnx", "no such file")),
         (("validate", "{policy}"), ("--model is missing",)),

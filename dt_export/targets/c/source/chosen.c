@@ -11,3 +11,9 @@ static void prefix_embed(prefix_policy *p, float *state, const float *action, in
 static void prefix_network(prefix_policy *p, const int *base, int answering, float *output) {
 <<call network>>
 }
+
+#if defined(PREFIX_SELF_TEST) && PREFIX_PRECISION == PREFIX_INT8
+static void prefix_integers(prefix_policy *p, uint32_t *hash) {
+<<call integers>>
+}
+#endif

@@ -56,6 +56,26 @@ isa_INLINE isa_ivec isa_dot(isa_ivec sum, isa_ivec weights, isa_ivec a) {
 #endif
 #endif
 
+#if isa_DOT == PREFIX_HALVES
+/* Two products of 16-bit numbers more; without the intrinsic, which saves a flag each time. */
+typedef uint32_t isa_word __attribute__((may_alias));
+isa_INLINE uint32_t isa_four(const void *at) { return *(const isa_word *)at; } /* aligned */
+isa_INLINE int32_t isa_dot(int32_t sum, uint32_t weights, uint32_t a) {
+    __asm__("smlad %0, %1, %2, %0" : "+r"(sum) : "r"(weights), "r"(a));
+    return sum;
+}
+isa_INLINE uint32_t isa_even(uint32_t bytes) {
+    uint32_t halves;
+    __asm__("sxtb16 %0, %1" : "=r"(halves) : "r"(bytes));
+    return halves;
+}
+isa_INLINE uint32_t isa_odd(uint32_t bytes) {
+    uint32_t halves;
+    __asm__("sxtb16 %0, %1, ror #8" : "=r"(halves) : "r"(bytes));
+    return halves;
+}
+#endif
+
 #if isa_DOT == PREFIX_PAIRS
 #if isa_X86 >= 3
 isa_INLINE isa_ivec isa_weights(const int8_t *at) {
@@ -188,7 +208,7 @@ isa_INLINE void isa_narrow(int8_t *out, isa_ivec whole) {
     for (i = 0; i < isa_LANES; i++) out[i] = (int8_t)(whole[i] - 0x4b400000);
 }
 #endif
-#elif PREFIX_ACTIVATION_BITS == 16
+#elif PREFIX_ACTIVATION_BITS == 16 || isa_DOT == PREFIX_HALVES
 isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) { *out = (int16_t)(whole - 0x4b400000); }
 #else
 isa_INLINE void isa_narrow(int8_t *out, isa_ivec whole) { *out = (int8_t)(whole - 0x4b400000); }

@@ -32,6 +32,9 @@
 #elif isa_X86 || isa_NEON || isa_WASM
 #define isa_DOT PREFIX_PAIRS
 #define isa_FLIP 0
+#elif isa_SIMD32
+#define isa_DOT PREFIX_HALVES
+#define isa_FLIP 0
 #else
 #define isa_DOT PREFIX_PLAIN
 #define isa_FLIP 0

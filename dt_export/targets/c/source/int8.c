@@ -7,14 +7,22 @@
    isa_DOT says how sums are made:
    isa_FOURS  an instruction adds 4 products of bytes to each 32-bit lane,
    isa_PAIRS  an instruction makes sums of 2 products of 16-bit numbers,
+   isa_HALVES the same on Cortex-M, in 32-bit registers,
    otherwise  plain C. */
 
 #if isa_DOT == PREFIX_FOURS
 typedef int8_t isa_input; /* PREFIX_FLIP: with the sign bit flipped, an unsigned number */
-#elif PREFIX_ACTIVATION_BITS == 8 && isa_DOT != PREFIX_PAIRS
+#elif PREFIX_ACTIVATION_BITS == 8 && isa_DOT == PREFIX_PLAIN
 typedef int8_t isa_input;
 #else
 typedef int16_t isa_input;
+#endif
+
+/* Where input `i` lies. One instruction takes bytes 0 and 2 of a word apart, another one 1 and 3. */
+#if isa_DOT == PREFIX_HALVES
+#define isa_PLACE(i) (((i) & ~3) | ((i)&1) << 1 | ((i) >> 1 & 1))
+#else
+#define isa_PLACE(i) (i)
 #endif
 
 /* Rounds rows of floats; 0 stays 0. */
@@ -31,7 +39,7 @@ isa_INLINE void isa_prepare(prefix_policy *p, const int rows, const int depth, f
         p->scale[r] = largest / (float)PREFIX_LARGEST(depth); /* not finite if the row is not */
         for (i = 0; i < depth; i += isa_LANES) {
             isa_ivec whole = isa_bits(isa_load(row + i) * factor + isa_ROUNDER);
-            isa_narrow(out + r * depth + i, whole);
+            isa_narrow(out + r * depth + isa_PLACE(i), whole);
         }
     }
 }
@@ -94,6 +102,45 @@ isa_INLINE void isa_int_block(const int rows, const int vectors, const prefix_po
         }
     }
 }
+#elif isa_DOT == PREFIX_HALVES
+#define isa_COVERS(vectors) (vectors)
+#define isa_MANY (ROWS % 3 == 0 ? 3 : ROWS % 2 == 0 ? 2 : 1)
+#define isa_FORCED static inline __attribute__((always_inline))
+#define isa_UNROLL_ROWS _Pragma("GCC unroll 3")
+
+/* Rows share the weights that are taken apart. */
+isa_FORCED void isa_int_block(const int rows, const int vectors, const prefix_policy *p,
+                              const isa_input *a, const int lda, const int8_t *w, const int depth,
+                              const float *scale, const int32_t *start, const float *bias,
+                              const float *row_scale, float *out, const int ldo, const int mode) {
+    int r, k, c;
+    (void)p;
+    (void)start;
+    for (c = 0; c < vectors; c++) {
+        const int8_t *at = w + c * 4;
+        int32_t sum[isa_MANY] = {0};
+        for (k = 0; k < depth; k += 4, at += 64) {
+            const uint32_t four = isa_four(at), even = isa_even(four), odd = isa_odd(four);
+            isa_UNROLL_ROWS
+            for (r = 0; r < rows; r++) {
+                const isa_input *row = a + r * lda + k;
+                sum[r] = isa_dot(sum[r], even, isa_four(row));
+                sum[r] = isa_dot(sum[r], odd, isa_four(row + 2));
+            }
+        }
+        isa_UNROLL_ROWS
+        for (r = 0; r < rows; r++) {
+            float *to = out + r * ldo + c, value;
+            if (mode == isa_RAW) {
+                memcpy(to, sum + r, sizeof sum[r]);
+                continue;
+            }
+            value = (float)sum[r] * (scale[c] * row_scale[r]) + bias[c];
+            if (mode == isa_ADD) value += *to;
+            *to = mode == isa_ACTIVATE ? isa_function(PREFIX_ACTIVATION, value) : value;
+        }
+    }
+}
 #else
 #define isa_COVERS(vectors) (vectors)
 
@@ -129,7 +176,10 @@ isa_INLINE void isa_int_block(const int rows, const int vectors, const prefix_po
 }
 #endif
 
-isa_INLINE void isa_int_rows(const int block, const int rows, const int vectors,
+#ifndef isa_FORCED
+#define isa_FORCED isa_INLINE
+#endif
+isa_FORCED void isa_int_rows(const int block, const int rows, const int vectors,
                              const prefix_policy *p, const int lda, const int8_t *w,
                              const int depth, const float *scale, const int32_t *start,
                              const float *bias, float *out, const int ldo, const int mode) {
@@ -143,22 +193,21 @@ isa_INLINE void isa_int_rows(const int block, const int rows, const int vectors,
                       out + r * ldo, ldo, mode);
 }
 
-isa_INLINE int isa_int_vectors(const int rows) {
-    const int vectors = isa_block_vectors(rows);
-    return isa_DOT == PREFIX_PLAIN ? 16 : vectors;
-}
-
 isa_PRODUCT void isa_product(const prefix_policy *p, const int rows, const int depth, const int n,
                              const int8_t *w, const float *scale, const int32_t *start,
                              const float *bias, float *out, const int ldo, const int mode) {
-    const int block = isa_block_rows(rows), vectors = isa_int_vectors(block);
+#if isa_DOT == PREFIX_HALVES
+    const int block = isa_MANY;
+#else
+    const int block = isa_block_rows(rows);
+#endif
     int c = 0;
 #define isa_COLUMNS(count)                                                                         \
     for (; c + isa_COVERS(count) <= n; c += isa_COVERS(count))                                     \
         isa_int_rows(block, rows, (count), p, depth, w + (ptrdiff_t)(c / 16) * depth * 16 +        \
                      c % 16 * 4, depth, scale + c, start + c, bias + c, out + c, ldo, mode);
 #if isa_DOT == PREFIX_FOURS || isa_DOT == PREFIX_PAIRS
-    isa_COLUMNS(vectors)
+    isa_COLUMNS(isa_block_vectors(block))
     isa_COLUMNS(4)
     isa_COLUMNS(2)
 #if isa_DOT == PREFIX_FOURS

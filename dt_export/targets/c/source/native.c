@@ -44,3 +44,9 @@
 #else
 #define native_WASM 0
 #endif
+#if PREFIX_GNU && PREFIX_SMALL && defined(__ARM_FEATURE_SIMD32) && \
+    !defined(PREFIX_NO_VECTORS) && !PREFIX_BIG_ENDIAN
+#define native_SIMD32 1
+#else
+#define native_SIMD32 0
+#endif

@@ -31,6 +31,7 @@
 #define PREFIX_PLAIN 0
 #define PREFIX_PAIRS 1
 #define PREFIX_FOURS 2
+#define PREFIX_HALVES 3
 
 /* <<configuration>> */
 
@@ -69,7 +70,12 @@
 #else
 #define PREFIX_GNU 0
 #endif
-#if PREFIX_GNU && (PREFIX_TRANSPOSED || defined(__ARM_FEATURE_MVE)) && !defined(PREFIX_NO_VECTORS)
+#if defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'
+#define PREFIX_SMALL 1 /* a microcontroller, where code is to be short */
+#else
+#define PREFIX_SMALL 0
+#endif
+#if PREFIX_GNU && PREFIX_TRANSPOSED && !PREFIX_SMALL && !defined(PREFIX_NO_VECTORS)
 #define PREFIX_VECTORS 1
 #else
 #define PREFIX_VECTORS 0
@@ -221,3 +227,7 @@ PREFIX_API void prefix_window(const prefix_policy *policy, int32_t *first, int32
 PREFIX_API const char *prefix_contract(void) { return prefix_contract_text + PREFIX_MAGIC; }
 
 PREFIX_API size_t prefix_policy_size(void) { return sizeof(prefix_policy); }
+
+PREFIX_API size_t prefix_past_size(void) {
+    return offsetof(prefix_policy, output) + sizeof(((prefix_policy *)0)->output);
+}

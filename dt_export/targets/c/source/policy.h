@@ -112,6 +112,9 @@ PREFIX_API const char *prefix_contract(void);
 /* sizeof(prefix_policy), for those who load the library at run time. */
 PREFIX_API size_t prefix_policy_size(void);
 
+/* How many bytes at the beginning of a policy undo its last step when they are put back. */
+PREFIX_API size_t prefix_past_size(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,4 +1,4 @@
-"""The kernels' elementary functions against float64: the bounds are those that functions.c states."""
+"""Elementary functions of the kernels against float64, held to the bounds in functions.c."""
 
 import ctypes
 import re
