@@ -25,28 +25,32 @@ isa_INLINE isa_ivec isa_upwards(isa_ivec a) { return a << 16; }
 
 /* The sum and the largest of all lanes, by halves. */
 #if isa_X86 >= 2
-#if isa_X86 >= 3
-#define isa_HALF(v) _mm512_castps512_ps256((__m512)(v))
-#define isa_OTHER_HALF(v) _mm512_extractf32x8_ps((__m512)(v), 1)
-#else
-#define isa_HALF(v) ((__m256)(v))
-#define isa_OTHER_HALF(v) ((__m256)(v))
-#endif
+typedef struct isa_halves {
+    __m256 low, high;
+} isa_halves;
+isa_INLINE isa_halves isa_halved(isa_vec v) { /* a vector of 8 is its own half, twice */
+    isa_halves both;
+    memcpy(&both, &v, sizeof v);
+    if (isa_LANES == 8) both.high = both.low;
+    return both;
+}
 isa_INLINE float isa_sum(isa_vec v) {
-    const __m256 eight = isa_LANES == 16 ? _mm256_add_ps(isa_HALF(v), isa_OTHER_HALF(v)) : isa_HALF(v);
+    const isa_halves both = isa_halved(v);
+    const __m256 eight = isa_LANES == 16 ? _mm256_add_ps(both.low, both.high) : both.low;
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     four = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
 isa_INLINE float isa_highest(isa_vec v) {
-    const __m256 eight = _mm256_max_ps(isa_HALF(v), isa_OTHER_HALF(v));
+    const isa_halves both = isa_halved(v);
+    const __m256 eight = _mm256_max_ps(both.low, both.high);
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
     four = _mm_max_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
 isa_INLINE int32_t isa_largest(isa_ivec v) {
-    const __m256i eight = _mm256_max_epi32(_mm256_castps_si256(isa_HALF(v)),
-                                           _mm256_castps_si256(isa_OTHER_HALF(v)));
+    const isa_halves both = isa_halved(isa_real(v));
+    const __m256i eight = _mm256_max_epi32(_mm256_castps_si256(both.low), _mm256_castps_si256(both.high));
     __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
     four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
     return _mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
