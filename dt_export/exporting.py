@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from dt_export.targets import TARGETS, Artifact, Opened, Target
 from dt_export.targets.contract import contract_of
 from dt_export.targets.target import Written
 from dt_export.validation import Report, check, closed_loop
+from dt_export.validation.golden import record
 
 OnCase = Callable[[int, int], None]
 
@@ -104,7 +106,9 @@ def export(
             report = _validated(to, temporary, checkpoint, kind, wanted, sizes, on_case)
             contract = replace(contract, validation=report.validation())
             to.write(traced, contract, temporary)
-    beside = {file.path: file.what for file in companions}
+        episode = partial(record, checkpoint, contract) if wanted.validate else None
+        said = to.finish(temporary, contract, wanted, episode)
+    beside = {file.path: said.get(file.path.name, file.what) for file in companions}
     return Artifact(path, contract, path.stat().st_size, beside), report
 
 

@@ -127,7 +127,8 @@ class COptions(Options):
     ``slots`` is the number of staggered caches, fixed in the file; None is the runtime's default.
     ``prefix`` begins every name in the file; None makes one of the model's name. With ``weights``,
     a path ending in ``.bin``, the weights are written there and not into the source.
-    ``activation_bits`` is for int8; None is the default, 8.
+    ``activation_bits`` is for int8; None is the default, 8. With ``wasm``, the same source is also
+    compiled to WebAssembly, with its weights inside.
     """
 
     graph: str = "step"
@@ -158,6 +159,11 @@ class COptions(Options):
     weights: Path | None = flag(
         "--weights", help="Write the weights to this .bin file instead of into the source."
     )
+    wasm: bool = flag(
+        "--wasm",
+        False,
+        help="Also compile it to WebAssembly, with a JavaScript module and its types.",
+    )
     episodes: int = flag(
         "--episodes",
         EPISODES,
@@ -182,6 +188,8 @@ class COptions(Options):
             )
         if self.weights is not None and self.weights.suffix != ".bin":
             raise UsageError(f"--weights {self.weights}: expected a file ending in .bin")
+        if self.wasm and self.weights is not None:
+            raise UsageError("--wasm has its weights inside: drop --weights")
 
     def settled(self, name: str, context_length: int) -> "COptions":
         """The same without defaults, for a model of that name and that context length.

@@ -28,6 +28,7 @@ typedef struct {
 
 const char *toy_contract(void) { return strchr(contract_text, '\n') + 1; }
 size_t toy_policy_size(void) { return sizeof(toy_policy); }
+size_t toy_past_size(void) { return sizeof(toy_policy); }
 
 #ifdef WEIGHTS
 int toy_open(toy_policy *policy, const void *weights, size_t size) {

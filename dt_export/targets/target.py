@@ -1,7 +1,7 @@
 """What a target is, said once: whoever exports, opens or inspects a file asks its Target."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 from dt_runtime import Library, slots
 from dt_runtime.contract import Contract
 from dt_runtime.engine import Engine
+from dt_runtime.golden import Golden
 from torch import nn
 
 from dt_export.checkpoints.checkpoint import Checkpoint
@@ -19,6 +20,8 @@ from dt_export.graphs.kind import BATCH, SEQUENCE
 from dt_export.graphs.step import SLOTS
 from dt_export.options import Options, precisions_of
 from dt_export.targets.artifact import Opened
+
+Episode = Callable[[], Golden] | None  # records one; None if the user wants no validation
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,12 @@ def static_sizes(options: Options, context_length: int) -> dict[str, int]:
     if options.static_batch is not None:
         sizes |= {BATCH: options.static_batch, SLOTS: min(slots.DEFAULT, context_length)}
     return sizes
+
+
+def nothing_more(
+    path: Path, contract: Contract, options: Options, golden: Episode
+) -> dict[str, str]:
+    return {}
 
 
 def no_companions(path: Path, options: Options) -> tuple[Written, ...]:
@@ -73,6 +82,10 @@ class Target:
         engine: opens a file for ``dt_runtime.Policy``, on an execution provider with so many
             threads: an engine, or a compiled library. None where ``dt_runtime`` cannot run such
             files.
+        finish: writes the companions that are made of the finished file, once it is validated.
+            Called with the file, its contract, the options, and a function that records a golden
+            episode for them to replay. Returns what to say of companions, by their names. Raises
+            CheckError if one does not work.
     """
 
     name: str
@@ -90,6 +103,7 @@ class Target:
     producer: Callable[[Any], dict[str, Any]] = lambda options: {}
     note: str | None = None
     engine: Callable[[Path, str, int], Engine | Library] | None = None
+    finish: Callable[[Path, Contract, Any, Episode], Mapping[str, str]] = nothing_more
 
     def check(self, kind: Kind, precision: str) -> None:
         """Raise UsageError if this target cannot write a graph in that precision."""

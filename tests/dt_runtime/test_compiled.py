@@ -1,6 +1,8 @@
 """A compiled policy behaves as any other: its twin is the same function as an engine."""
 
 import ctypes
+import inspect
+import pickle
 import sys
 import threading
 import warnings
@@ -194,16 +196,18 @@ class Interrupt(BaseException):
 @pytest.mark.parametrize("mode", ("raise", "hold", "zero"))
 @pytest.mark.parametrize("rows", (1, 2))
 @pytest.mark.parametrize("observation", (1.0, NAN, 1e7), ids=("well", "nan", "spoilt output"))
-@pytest.mark.parametrize("temperature", (None, 1.0))
+@pytest.mark.parametrize(
+    ("kind", "temperature"),
+    ((False, None), (True, None), (True, 1.0)),
+    ids=("numbers", "likeliest", "drawn"),
+)
 @pytest.mark.filterwarnings("ignore:an episode is longer")
 def test_no_interrupt_comes_after_the_step_was_committed(
-    libraries, discrete, rows, mode, observation, temperature
+    libraries, kind, rows, mode, observation, temperature
 ):
     """One interrupt after every call inside ``act``; each time the call is made again."""
-    if temperature is not None and not discrete:
-        pytest.skip("nothing is drawn")
     options = dict(batch_size=rows, on_fault=mode, temperature=temperature, seed=0)
-    policy, twin = (Policy(libraries[discrete], **options) for _ in range(2))
+    policy, twin = (Policy(libraries[kind], **options) for _ in range(2))
     shape = (STATES,) if rows == 1 else (rows, STATES)
     for each in (policy, twin):
         each.reset(100.0)
@@ -262,8 +266,6 @@ def test_a_clone_goes_on_by_itself(pair):
 
 
 def test_it_cannot_be_pickled_and_says_what_to_do(pair):
-    import pickle
-
     with pytest.raises(TypeError, match="clone"):
         pickle.dumps(pair()[0])
 
@@ -379,3 +381,9 @@ def test_a_reward_that_is_no_float_is_as_good(pair):
     for reward in (1, np.int64(2), np.float32(0.5), np.float64(0.25), [3.0], ctypes.c_int(1).value):
         same(*(p.act(np.zeros(STATES), reward) for p in (compiled, twin)))
     assert compiled.returns_to_go == twin.returns_to_go
+
+
+def test_help_shows_the_arguments_of_a_policy():
+    assert inspect.signature(Policy) == inspect.signature(Policy.__init__).replace(
+        parameters=list(inspect.signature(Policy.__init__).parameters.values())[1:]
+    )

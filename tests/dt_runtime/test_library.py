@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from compiled_toy import MAGIC, STATES, Twin, build, toy_contract
-from dt_runtime import ContractError, Library, Policy
+from dt_runtime import ArgumentError, ContractError, Library, Policy
 from dt_runtime.library import read_contract
 
 
@@ -29,6 +29,11 @@ def test_the_contract_is_read_without_loading(toy, tmp_path):
     plain.write_bytes(b"\x00\x01" + MAGIC + toy_contract().to_json().encode() + b"\0\x02")
     assert read_contract(plain) == toy_contract()
     refused(plain, "this machine cannot load the library: .*; compile its .c file here")
+
+
+def test_source_is_to_be_compiled_first(tmp_path):
+    with pytest.raises(ArgumentError, match=r"policy\.c is source code: compile it to a shared"):
+        Policy(tmp_path / "policy.c")
 
 
 def test_no_such_file(tmp_path):

@@ -8,14 +8,15 @@ from dt_runtime.library import SUFFIXES
 from torch import nn
 
 from dt_export.checkpoints.checkpoint import Checkpoint
+from dt_export.errors import CheckError
 from dt_export.graphs.kind import BATCH
 from dt_export.graphs.step import SLOTS
 from dt_export.models.decision_transformer import DecisionTransformer
 from dt_export.options import ACTIVATION_BITS, COptions
-from dt_export.targets.c import reading
+from dt_export.targets.c import reading, wasm
 from dt_export.targets.c.program import Program, check, program
 from dt_export.targets.c.write import Style, printed
-from dt_export.targets.target import Target, Written
+from dt_export.targets.target import Episode, Target, Written
 
 HEADER = ".h"
 Traced = tuple[Program, COptions]
@@ -28,6 +29,8 @@ def suffix(options: COptions) -> str:
 def settle(checkpoint: Checkpoint, options: COptions) -> COptions:
     assert isinstance(checkpoint.model, DecisionTransformer)
     check(checkpoint.model)
+    if options.wasm:
+        wasm.compiler()  # before minutes of work
     return options.settled(checkpoint.name, checkpoint.facts.context_length or 1)
 
 
@@ -66,7 +69,36 @@ def companions(path: Path, options: COptions) -> tuple[Written, ...]:
     found = [Written(path.with_suffix(HEADER), "its header")]
     if options.weights is not None:
         found.append(Written(options.weights, "its weights"))
+    if options.wasm:
+        found += [Written(file, what) for file, what in wasm.companions(path).items()]
     return tuple(found)
+
+
+def finish(path: Path, contract: Contract, options: COptions, golden: Episode) -> dict[str, str]:
+    """The WebAssembly, which must replay the episode."""
+    if not options.wasm:
+        return {}
+    wasm.write(path, contract)
+    return {path.with_suffix(wasm.WASM).name: _replayed(path, golden)}
+
+
+def _replayed(path: Path, golden: Episode) -> str:
+    what = "its WebAssembly"
+    if golden is None:
+        return what
+    try:
+        episode = golden()
+    except CheckError as error:  # a discrete policy whose choice is never clear
+        return f"{what}; not replayed: {error}"
+    done = wasm.replay(path, episode)
+    if done is None:
+        return f"{what}; not replayed: node is not installed"
+    if done.mismatch is not None:
+        raise CheckError(
+            "in Node.js the WebAssembly differs from eager PyTorch in a golden episode: "
+            f"{done.mismatch}; nothing was written"
+        )
+    return f"{what}; replayed a golden episode in Node.js: worst error {done.error:.1e}"
 
 
 TARGET = Target(
@@ -84,4 +116,5 @@ TARGET = Target(
     sizes=sizes,
     producer=producer,
     engine=reading.engine,
+    finish=finish,
 )

@@ -38,12 +38,17 @@ def engine(path: Path, provider: str = "cpu", threads: int = 1) -> Library:
     """The library at a path, or the one that a source is compiled to.
 
     Raises:
-        UsageError, ContractError, FileNotFoundError: see ``read``.
+        UsageError: more than one thread; and see ``read``.
+        ContractError, FileNotFoundError: see ``Library``.
     """
     if provider not in PROVIDERS:
         raise UsageError(
             f"--provider is {provider}, and a compiled policy runs on the CPU: drop it, or export "
             "with `dt-export onnx`"
+        )
+    if threads not in (0, 1):
+        raise UsageError(
+            f"--threads is {threads}, and a compiled policy runs in one thread: drop it"
         )
     if path.suffix != SUFFIX:
         return Library(path)

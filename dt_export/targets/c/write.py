@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from dt_runtime.contract import Contract
+from dt_runtime.contract import ActionSpec, Contract
 
 from dt_export.files.ours import PRODUCER
 from dt_export.targets.c.layout import Array, padded
@@ -73,11 +73,11 @@ def printed(program: Program, contract: Contract, style: Style) -> Files:
     weights = None
     if style.weights_apart:
         weights = WEIGHTS_MAGIC.ljust(WEIGHTS_HEAD, b"\0") + values
-    title = f"{PRODUCER}: {contract.source.model}, {contract.dialect}, {contract.precision}"
     named = {
-        "title": comment(title),
+        "title": titled(contract),
         "header": style.header,
         "target": repr(float(contract.target_returns[0])) if contract.target_returns else "0.0",
+        "facts": _facts(contract),
         "out": "&" if contract.action.kind == "discrete" else "",
     }
     size = len(weights) if weights is not None else len(values)
@@ -103,6 +103,38 @@ def printed(program: Program, contract: Contract, style: Style) -> Files:
         },
     )
     return Files(prefixed(source, style.prefix), prefixed(header, style.prefix), weights)
+
+
+def titled(contract: Contract) -> str:
+    """How every file begins, in a comment: our name first."""
+    source = contract.source.model
+    return comment(f"{PRODUCER}: {source}, {contract.dialect}, {contract.precision}")
+
+
+def _facts(contract: Contract) -> str:
+    """What the policy takes and gives, for people."""
+    action, targets = contract.action, ", ".join(f"{t:g}" for t in contract.target_returns)
+    said = [f"observation: {contract.state.size} raw numbers{_named(contract.state.names)}"]
+    if action.kind == "discrete":
+        said += [f"action: an index below {action.size}{_named(action.names)}"]
+    else:
+        said += [f"action: {action.size} raw numbers{_bounds(action)}{_named(action.names)}"]
+    if any(spec.name == "returns_to_go" for spec in contract.inputs):
+        said += [f"target returns: {targets}" if targets else "target returns: the file names none"]
+    else:
+        said += ["target returns: the policy is not conditioned on returns; ask for 0"]
+    said += [f"environment: {contract.environment}"] if contract.environment else []
+    return "\n".join(f"       {comment(line)}" for line in said)
+
+
+def _named(names: tuple[str, ...] | None) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _bounds(action: ActionSpec) -> str:
+    """The bounds that all numbers of an action share."""
+    bounds = {*zip(action.low or (), action.high or (), strict=False)}
+    return "" if len(bounds) != 1 else " from {:g} to {:g}".format(*bounds.pop())
 
 
 def _defines(values: Mapping[str, object]) -> str:
@@ -146,15 +178,15 @@ def _sizes(program: Program, contract: Contract, style: Style, weights: int) -> 
         "WEIGHTS_APART": int(style.weights_apart),
     }
     notes = {
-        "STATE_SIZE": "numbers of an observation",
+        "STATE_SIZE": "floats in an observation",
         "ACTION_SIZE": "actions to choose from"
         if contract.action.kind == "discrete"
-        else "numbers of an action",
+        else "floats in an action",
         "CONTEXT_LENGTH": "K, in timesteps",
         "SLOTS": "staggered caches: more of them see longer windows and cost more time",
         "WEIGHTS_BYTES": "in the file of weights" if style.weights_apart else "constant memory",
     }
-    lines = [f"#define PREFIX_{k} {v} /* {notes[k]} */" for k, v in public.items()]
+    lines = [f"#define PREFIX_{f'{k} {v}':<24} /* {notes[k]} */" for k, v in public.items()]
     return "\n".join([*lines, "", "/* private sizes */", _defines(private)])
 
 
@@ -336,13 +368,12 @@ def _normalise(program: Program, contract: Contract) -> str:
         lines += ["            state[i] = (state[i] - mean[i]) / std[i];", "    }"]
     if action.kind == "discrete":
         return "\n".join([*lines, "    (void)last_action;"])
-    lines += [
-        "    for (i = 0; i < PREFIX_ACTION_SIZE; i++) action[i] = prefix_flushed(last_action[i]);"
-    ]
+    lines += ["    for (i = 0; i < PREFIX_ACTION_SIZE; i++) action[i] = last_action[i];"]
     if action.scale is not None and action.offset is not None:
         lines += ["    {", _row("scale", action.scale), _row("offset", action.offset)]
         lines += ["        for (i = 0; i < PREFIX_ACTION_SIZE; i++)"]
         lines += ["            action[i] = (action[i] - offset[i]) / scale[i];", "    }"]
+    lines += [template("applied.c").rstrip()]
     return "\n".join(lines)
 
 

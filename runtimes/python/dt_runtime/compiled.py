@@ -116,8 +116,10 @@ class CompiledPolicy(Policy):
         self._held = self._outputs.still()
         self._drawn = _Drawn(rng, np.zeros((0, b)), 0)
         self._quick_steps: float = contract.max_ep_len if self._is_quick() else 0
-        # Of many rows: the contexts before a call, and whether it has moved them uncommitted.
-        self._before = np.zeros((0, 0) if b == 1 else self._contexts.shape, np.uint8)
+        # Of many rows: what a call changes, as it was before, and whether a call has changed it
+        # and was not committed.
+        self._past_bytes = self._contexts[:, : library.past_bytes]
+        self._before = np.zeros_like(self._past_bytes)
         self._moved = False
 
     @property
@@ -371,15 +373,15 @@ class CompiledPolicy(Policy):
         return left
 
     def _keep(self) -> None:
-        """Keep the contexts of many rows: the calls for some may go well and fail for others."""
+        """Keep the past of many rows: the calls for some may go well and fail for others."""
         if self.batch_size > 1:
-            np.copyto(self._before, self._contexts)
+            np.copyto(self._before, self._past_bytes)
             self._moved = True
 
     def _settle(self) -> None:
         """Undo a call that was not committed, because it failed or was interrupted."""
         if self._moved:
-            np.copyto(self._contexts, self._before)
+            np.copyto(self._past_bytes, self._before)
             self._moved = False
 
     def _settle_unless_busy(self) -> None:

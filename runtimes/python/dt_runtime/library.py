@@ -85,7 +85,9 @@ class Library:
                 "an earlier build of the same file: start a new process"
             )
         self.bytes: int = self.function("policy_size", ctypes.c_size_t)()
-        if not 0 < self.bytes <= MOST_BYTES:
+        # Putting back so many of them undoes a step.
+        self.past_bytes: int = self.function("past_size", ctypes.c_size_t)()
+        if not 0 < self.past_bytes <= self.bytes <= MOST_BYTES:
             raise ContractError(f"{self.path}: a context of {self.bytes} bytes; compile it again")
         self.stride = -(-self.bytes // ALIGNMENT) * ALIGNMENT  # of contexts that lie side by side
         self.reset = self.function("reset", number, pointer, ctypes.c_double)

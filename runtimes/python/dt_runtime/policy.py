@@ -124,6 +124,10 @@ class Policy:
     ):
         rng = _checked(batch_size, temperature, seed, on_fault)
         if isinstance(artifact, str | Path):
+            if Path(artifact).suffix == ".c":
+                raise ArgumentError(
+                    f"{artifact} is source code: compile it to a shared library, and pass that"
+                )
             self._engine: Engine = OnnxEngine(artifact, provider, threads, cuda_graph)
         elif hasattr(artifact, "contract") and not isinstance(artifact, Library):
             self._engine = artifact
@@ -606,6 +610,9 @@ class Policy:
             RuntimeWarning,
             stacklevel=stacklevel,
         )
+
+
+Policy.__new__.__wrapped__ = Policy.__init__  # type: ignore[attr-defined]  # for help(Policy)
 
 
 def _checked(batch_size: Any, temperature: Any, seed: Any, on_fault: Any) -> np.random.Generator:

@@ -83,5 +83,7 @@ def test_running_a_policy(cli):
     assert code == 0 and "mean return" in out and "on cpu" in out, err
     code, _, err = cli("run", "hopper.c", "--slots", 2)
     assert code == 2 and "slots is 2, and the file was made for 1 slots" in err
+    code, _, err = cli("run", "hopper.c", "--threads", 4)
+    assert code == 2 and "--threads is 4, and a compiled policy runs in one thread" in err
     code, _, err = cli("run", "hopper.c", "--provider", "cuda")
     assert code == 2 and "--provider is cuda, and a compiled policy runs on the CPU" in err

@@ -2,13 +2,14 @@
 static int prefix_choose(prefix_policy *policy, const float *observation, double reward,
                          const int32_t *applied_action, double temperature, double random,
                          int32_t *action) {
-    double left, total = 0.0;
+    prefix_step_end end;
+    double total = 0.0;
     int32_t last, best = 0;
     int i, fault;
     if (!policy || policy->started != STARTED) return PREFIX_NOT_RESET;
     last = applied_action ? *applied_action : policy->last_index;
     if (last < 0 || last >= PREFIX_ACTION_SIZE) return PREFIX_BAD_APPLIED_ACTION;
-    fault = prefix_step(policy, observation, reward, 0, last, &left);
+    fault = prefix_step(policy, observation, reward, 0, last, &end);
     if (fault) return fault;
     for (i = 1; i < PREFIX_ACTION_SIZE; i++)
         if (policy->output[i] > policy->output[best]) best = i;
@@ -26,7 +27,7 @@ static int prefix_choose(prefix_policy *policy, const float *observation, double
         }
     }
     policy->last_index = *action = best;
-    prefix_commit(policy, left);
+    prefix_commit(policy, end);
     return PREFIX_OK;
 }
 

@@ -19,15 +19,12 @@ isa_INLINE isa_vec isa_FMA(isa_vec a, float b, isa_vec sum) { return a * b + sum
 
 #if PREFIX_PRECISION == PREFIX_BF16 && isa_BF16
 isa_INLINE void isa_upper(uint16_t *out, isa_ivec bits) {
-    _mm256_storeu_si256((__m256i *)(void *)out,
-                        _mm512_cvtepi32_epi16(_mm512_srli_epi32((__m512i)bits, 16)));
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)(bits >> 16)));
 }
 isa_INLINE isa_vec isa_dot_bf16(isa_vec sum, isa_ivec weights, const uint16_t *two) {
     int32_t both;
-    isa_ivec all;
     memcpy(&both, two, sizeof both);
-    all = (isa_ivec){0} + both;
-    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(all));
+    __asm__("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(weights), "v"(isa_whole(both)));
     return sum;
 }
 #endif
@@ -38,7 +35,7 @@ isa_INLINE isa_ivec isa_weights(const int8_t *at) { return *(const isa_imem *)(c
 isa_INLINE isa_ivec isa_four(const int8_t *a) {
     int32_t four;
     memcpy(&four, a, sizeof four);
-    return (isa_ivec){0} + four;
+    return isa_whole(four);
 }
 #if isa_X86
 isa_INLINE isa_ivec isa_dot(isa_ivec sum, isa_ivec weights, isa_ivec a) {
@@ -163,14 +160,15 @@ isa_INLINE isa_ivec isa_pairs(isa_ivec low, isa_ivec high) {
 #endif
 #endif
 
-/* Lanes of the form 1.5 * 2^23 + q, as bits, to the inputs q. */
+/* Lanes of the form 1.5 * 2^23 + q, as bits, to the inputs q. With a mask, because GCC 12's header warns
+   of itself without one. */
 #if isa_DOT == PREFIX_FOURS
 isa_INLINE void isa_narrow(int8_t *out, isa_ivec whole) {
 #if isa_FLIP
     whole = whole ^ 0x80;
 #endif
 #if isa_X86 >= 3
-    _mm_storeu_si128((__m128i *)(void *)out, _mm512_cvtepi32_epi8((__m512i)whole));
+    _mm_storeu_si128((__m128i *)(void *)out, _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)whole));
 #else
     int i;
     for (i = 0; i < isa_LANES; i++) out[i] = (int8_t)(uint8_t)(whole[i] & 0xff);
@@ -178,7 +176,7 @@ isa_INLINE void isa_narrow(int8_t *out, isa_ivec whole) {
 }
 #elif isa_X86 >= 3
 isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
-    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_cvtepi32_epi16((__m512i)whole));
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)whole));
 }
 #elif isa_X86 == 2
 isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
@@ -190,6 +188,11 @@ isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
 isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
     const __m128i signs = _mm_srai_epi32(_mm_slli_epi32((__m128i)whole, 16), 16);
     _mm_storel_epi64((__m128i *)(void *)out, _mm_packs_epi32(signs, signs));
+}
+#elif isa_WASM
+isa_INLINE void isa_narrow(int16_t *out, isa_ivec whole) {
+    const v128_t numbers = (v128_t)(whole - 0x4b400000);
+    wasm_v128_store64_lane(out, wasm_i16x8_narrow_i32x4(numbers, numbers), 0);
 }
 #elif isa_LANES > 1
 #if isa_DOT == PREFIX_PAIRS || PREFIX_ACTIVATION_BITS == 16

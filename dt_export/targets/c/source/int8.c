@@ -66,7 +66,7 @@ isa_INLINE void isa_int_block(const int rows, const int vectors, const prefix_po
 #if isa_DOT == PREFIX_FOURS && isa_FLIP
             sum[r][v] = *(const isa_imem *)(start + v * isa_LANES);
 #else
-            sum[r][v] = (isa_ivec){0};
+            sum[r][v] = isa_whole(0);
 #endif
         }
     }

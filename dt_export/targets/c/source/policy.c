@@ -15,7 +15,7 @@
 #include <math.h>
 #include <string.h>
 
-#ifdef __FAST_MATH__
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "-ffast-math breaks the checks for numbers that are not finite: compile without it"
 #endif
 
@@ -133,9 +133,10 @@ PREFIX_API const char *prefix_fault_name(int fault) {
 /* Whether a number is neither NaN nor beyond `most` in size. */
 static int prefix_within(double number, double most) { return number >= -most && number <= most; }
 
-/* A number without the subnormal ones, which are slow. */
+/* Next to nothing becomes 0. No weight is smaller than 1e-18 either, so a product of both is not
+   subnormal: processors are slow at subnormal numbers. */
 static float prefix_flushed(float number) {
-    return number > -FLT_MIN && number < FLT_MIN ? 0.0f : number;
+    return number > -1e-18f && number < 1e-18f ? 0.0f : number;
 }
 
 PREFIX_API int prefix_reset(prefix_policy *policy, double target_return) {
@@ -144,6 +145,8 @@ PREFIX_API int prefix_reset(prefix_policy *policy, double target_return) {
 #if PREFIX_WEIGHTS_APART
     if (!policy->weights) return PREFIX_BAD_WEIGHTS;
 #endif
+    memset(policy->last_action, 0, sizeof policy->last_action);
+    policy->last_index = 0;
     policy->return_to_go = target_return;
     policy->elapsed = 0;
     policy->kernel = prefix_best_kernel();
@@ -151,24 +154,28 @@ PREFIX_API int prefix_reset(prefix_policy *policy, double target_return) {
     return PREFIX_OK;
 }
 
-/* A step without its end: everything that can fail. Nothing is committed; `left` gets the
-   return-to-go, and the policy's output the network's. */
+typedef struct prefix_step_end {
+    double return_to_go;
+    int32_t length; /* of the window, in timesteps */
+} prefix_step_end;
+
+/* A step without its end: nothing is committed, and a fault leaves the last output alone. */
 static int prefix_step(prefix_policy *p, const float *observation, double reward,
-                       const float *last_action, int32_t last_index, double *left) {
+                       const float *last_action, int32_t last_index, prefix_step_end *end) {
     const uint64_t t = p->elapsed;
     const int32_t timestep = (int32_t)(t < PREFIX_MAX_EP_LEN ? t : PREFIX_MAX_EP_LEN - 1) +
                              PREFIX_FIRST_TIMESTEP;
     const int32_t last_timestep = t ? p->last_timestep : PREFIX_FIRST_TIMESTEP;
-    float *state = p->encoded[0], *action = p->encoded[1];
+    float *state = p->encoded[0], *action = p->encoded[1], *output = p->encoded[0];
+    double left = p->return_to_go;
     uint64_t longest = 0;
     int base[SLOTS], slot, answering = 0, i;
     for (i = 0; i < PREFIX_STATE_SIZE; i++) {
         if (!prefix_within((double)observation[i], (double)FLT_MAX)) return PREFIX_BAD_OBSERVATION;
     }
-    *left = p->return_to_go;
     if (t) {
-        *left -= reward;
-        if (!prefix_within(*left, PREFIX_RETURN_LIMIT)) return PREFIX_BAD_REWARD;
+        left -= reward;
+        if (!prefix_within(left, PREFIX_RETURN_LIMIT)) return PREFIX_BAD_REWARD;
     }
     for (slot = 0; slot < SLOTS; slot++) { /* docs/step-protocol.md, rules 15 and 17 */
         const uint64_t phase = (uint64_t)(slot * PREFIX_CONTEXT_LENGTH / SLOTS);
@@ -180,26 +187,32 @@ static int prefix_step(prefix_policy *p, const float *observation, double reward
         }
     }
     memset(state, 0, sizeof p->encoded[0]);
-    for (i = 0; i < PREFIX_STATE_SIZE; i++) state[i] = prefix_flushed(observation[i]);
+    for (i = 0; i < PREFIX_STATE_SIZE; i++) state[i] = observation[i];
     /* <<normalise>> */
-    prefix_embed(p, state, action, last_index, prefix_flushed((float)*left / PREFIX_RETURN_SCALE),
-                 last_timestep, timestep);
-    prefix_network(p, base, answering, p->output);
-    for (i = 0; i < PREFIX_ACTION_SIZE; i++) {
-        if (!prefix_within((double)p->output[i], (double)FLT_MAX)) return PREFIX_BAD_OUTPUT;
+    for (i = 0; i < PREFIX_STATE_SIZE; i++) {
+        if (!prefix_within((double)state[i], (double)FLT_MAX)) return PREFIX_BAD_OBSERVATION;
+        state[i] = prefix_flushed(state[i]);
     }
-    p->window[0] = (int32_t)longest;
+    prefix_embed(p, state, action, last_index, prefix_flushed((float)left / PREFIX_RETURN_SCALE),
+                 last_timestep, timestep);
+    prefix_network(p, base, answering, output);
+    for (i = 0; i < PREFIX_ACTION_SIZE; i++) {
+        if (!prefix_within((double)output[i], (double)FLT_MAX)) return PREFIX_BAD_OUTPUT;
+    }
+    memcpy(p->output, output, sizeof p->output);
+    end->return_to_go = left;
+    end->length = (int32_t)longest;
     return PREFIX_OK;
 }
 
 /* The end of a step: this is what a fault leaves alone. */
-static void prefix_commit(prefix_policy *p, double left) {
+static void prefix_commit(prefix_policy *p, prefix_step_end end) {
     const uint64_t t = p->elapsed;
     const uint64_t last = t < INT32_MAX - PREFIX_FIRST_TIMESTEP ? t : INT32_MAX - PREFIX_FIRST_TIMESTEP;
     p->window[1] = (int32_t)last + PREFIX_FIRST_TIMESTEP;
-    p->window[0] = p->window[1] - p->window[0] + 1;
+    p->window[0] = p->window[1] - end.length + 1;
     p->last_timestep = (int32_t)(t < PREFIX_MAX_EP_LEN ? t : PREFIX_MAX_EP_LEN - 1) + PREFIX_FIRST_TIMESTEP;
-    p->return_to_go = left;
+    p->return_to_go = end.return_to_go;
     p->elapsed = t + 1;
 }
 
@@ -222,3 +235,7 @@ PREFIX_API void prefix_window(const prefix_policy *policy, int32_t *first, int32
 PREFIX_API const char *prefix_contract(void) { return prefix_contract_text + PREFIX_MAGIC; }
 
 PREFIX_API size_t prefix_policy_size(void) { return sizeof(prefix_policy); }
+
+PREFIX_API size_t prefix_past_size(void) {
+    return offsetof(prefix_policy, output) + sizeof(((prefix_policy *)0)->output);
+}

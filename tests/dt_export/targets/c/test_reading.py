@@ -190,3 +190,18 @@ def test_the_same_export_gives_the_same_bytes(checkpoint, source, tmp_path):
     export(checkpoint, "c", again)
     assert again.read_bytes() == source.read_bytes()
     assert again.with_suffix(".h").read_bytes() == source.with_suffix(".h").read_bytes()
+
+
+def test_a_step_of_many_rows_that_fails_in_the_last_one_is_undone(library):
+    """Rows before it have written into their caches, which the next call writes again."""
+    spoilt, twin = (Policy(library, batch_size=3) for _ in range(2))
+    rng, reward = np.random.default_rng(0), np.zeros(3)
+    for policy in (spoilt, twin):
+        policy.reset([1.0, 2.0, 3.0])
+    for _ in range(4 * CONTEXT):  # every slot begins anew several times
+        ill, well = rng.normal(size=(3, 5)), rng.normal(size=(3, 5))
+        ill[2] = 3e38
+        with pytest.raises((ValueError, FloatingPointError)):
+            spoilt.act(ill, reward)
+        assert np.array_equal(spoilt.act(well, reward), twin.act(well, reward))
+        assert np.array_equal(spoilt.windows, twin.windows)
