@@ -32,3 +32,6 @@ if command -v arm-none-eabi-gcc qemu-system-arm make >/dev/null; then
     done
 fi
 bounded 900 pytest tests/dt_export/targets/c -m processors -rs --dist load
+# Alone, so that it prints flash, RAM and stack.
+bounded 300 pytest tests/dt_export/targets/c/test_microcontroller.py -n 0 -rs \
+    -m 'processors or not processors' -k fits

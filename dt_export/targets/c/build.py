@@ -14,6 +14,7 @@ from dt_export.errors import UsageError
 
 LIBRARY = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 ZIG = (sys.executable, "-m", "ziglang", "cc")  # the compiler in a wheel: pip install dt-export[c]
+_FAULT = re.compile("error:|undefined reference")  # in what compilers and linkers print
 _PREFIX = re.compile(r"^static const char (\w+)_contract_text", re.M)
 
 
@@ -66,6 +67,6 @@ def _compile(sources: Sequence[Path], output: Path, flags: Sequence[str]) -> Non
     command = [*compiler(), "-O2", *usual, *flags, *files]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if "error" in line]
+        said = [line for line in done.stderr.splitlines() if _FAULT.search(line)]
         said = said or done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise UsageError(f"{sources[0]}: {command[0]} refuses it: {said[0].strip()}")

@@ -98,6 +98,18 @@ def test_a_golden_episode_replays(processor, kind, models, episodes, tmp_path):
     runs(processor, episodes.of(models["one head"], "tiny", kind), kind, tmp_path)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("command", ("gcc -std=c99", "clang -std=c99", "g++ -std=c++17 -x c++"))
+def test_it_compiles_without_a_warning(command, kind, models, episodes):
+    compiler, *flags = command.split()
+    if shutil.which(compiler) is None:
+        pytest.skip(f"there is no {compiler}")
+    test = episodes.of(models["two heads"], "tiny", kind)
+    strict = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", "-fsyntax-only")
+    done = subprocess.run([compiler, *flags, *strict, test], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_replay_fails_where_a_weight_differs(models, episodes, tmp_path):
     test = episodes.of(models["one head"], "tiny", "int8")
     other = re.sub(
