@@ -10,6 +10,7 @@ ELSEWHERE = {
     DIALECTS_PAGE,
     ARCHITECTURE_PAGE,
     "docs/environments.md",
+    "docs/from-c.md",
 }  # pages with tests of their own
 
 

@@ -1,6 +1,8 @@
 """`dt-export golden`: a recording is the same for the same seed, and a wrong file fails it."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -76,3 +78,35 @@ def test_a_mistake(cli, artifacts, checkpoint_path, command, words):
     assert code == 2 and "Traceback" not in out + err
     for word in words:
         assert word in err
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no cc")
+def test_a_recording_as_a_c_program_replays_itself(cli, checkpoint_path):
+    made = ("-m", checkpoint_path, "--context-length", 6, "--return-scale", 100)
+    Path("out").mkdir()
+    assert cli("c", *made, "-o", "out/tiny.c", "--no-validate")[0] == 0
+    code, out, err = cli("golden", "out/tiny.c", *made, "--c-test")
+    assert code == 0, err
+    assert "wrote tiny_test.c" in out
+    (command,) = (line.split() for line in out.splitlines() if line.startswith("  cc "))
+    subprocess.run(command, check=True)
+    done = subprocess.run(["./tiny_test"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("tiny_test: 40 steps"), done.stdout
+    before = Path("tiny_test.c").read_bytes()
+    assert cli("golden", "out/tiny.c", *made, "--c-test")[0] == 0, "it replaces its own file"
+    assert Path("tiny_test.c").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    (
+        (("{step}", "--c-test"), "--c-test is for a policy in C; make one with `dt-export c"),
+        (("policy.c", "--c-test", "-o", "test.json"), "--output test.json: expected a file ending"),
+        (("policy.c", "--c-test", "--replay", "{recording}"), "--c-test is for a new recording"),
+    ),
+)
+def test_a_c_program_is_for_a_policy_in_c(given, message, cli, step_file):
+    Path("g.json").write_text("{}")
+    places = {"step": step_file, "recording": "g.json"}
+    code, _, err = cli("golden", *(str(word).format(**places) for word in given))
+    assert code == 2 and message in err, err

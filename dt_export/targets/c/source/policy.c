@@ -75,7 +75,15 @@
 #else
 #define PREFIX_SMALL 0
 #endif
-#if PREFIX_GNU && PREFIX_TRANSPOSED && !PREFIX_SMALL && !defined(PREFIX_NO_VECTORS)
+#if !defined(FLT_EVAL_METHOD) || (FLT_EVAL_METHOD != 1 && FLT_EVAL_METHOD != 2)
+#define PREFIX_WIDER 0
+#else
+#define PREFIX_WIDER 1 /* the compiler computes float in double: with -std=c99 on s390x, or by x87 */
+#endif
+#if PREFIX_WIDER && FLT_EVAL_METHOD == 2 && !defined(__STRICT_ANSI__)
+#error "x87 arithmetic rounds at random: compile with -msse2 -mfpmath=sse, or with -std=c99"
+#endif
+#if PREFIX_GNU && PREFIX_TRANSPOSED && !PREFIX_SMALL && !PREFIX_WIDER && !defined(PREFIX_NO_VECTORS)
 #define PREFIX_VECTORS 1
 #else
 #define PREFIX_VECTORS 0
