@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dt_export.facts import Overrides
 
@@ -19,13 +19,15 @@ class Candidate:
     """Something that takes one control step at a full window.
 
     ``runs`` collects the nanoseconds of the engine's own runs inside a step. It is None where the
-    step is nothing but the run.
+    step is nothing but the run. With ``own_clock``, ``step`` is another process's: it returns the
+    nanoseconds that it took there, and what it takes to ask for it does not count.
     """
 
-    step: Callable[[], object]
+    step: Callable[[], Any]
     runs: list[int] | None = None
     file: Path | None = None
     cold: Program | None = None  # the same step in a fresh process, where there is a program for it
+    own_clock: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dt_export.bench import artifacts, compiled, eager, emx, naive
+from dt_export.bench import artifacts, compiled, eager, emx, naive, wasm
 from dt_export.bench.candidate import Candidate, Setting
 from dt_export.bench.machine import instructions
 from dt_export.errors import UsageError
@@ -67,6 +67,15 @@ def _compiled(
     return Entry(key, title, make, precision, slots, usual=not flags)
 
 
+def _webassembly(key: str, title: str, precision: str = "fp32", bits: int | None = None) -> Entry:
+    """The same C file in Node.js."""
+
+    def make(setting: Setting) -> Candidate:
+        return wasm.exported(setting, precision, 1, bits)
+
+    return Entry(key, title, make, precision, 1)
+
+
 CATALOGUE = (
     Entry("transformers", "transformers eager", eager.transformers),
     Entry("eager", "our eager", eager.ours),
@@ -88,6 +97,9 @@ CATALOGUE = (
     _compiled("c-int8", "C int8, 1 slot", "int8", bits=8),
     _compiled("c-int8-4", "C int8, 4 slots", "int8", 4, bits=8),
     _compiled("c-int8-16", "C int8, 16-bit activations, 1 slot", "int8", bits=16),
+    _webassembly("wasm", "WebAssembly, 1 slot"),
+    _webassembly("wasm-int8", "WebAssembly int8, 1 slot", "int8", 8),
+    _webassembly("wasm-int8-16", "WebAssembly int8, 16-bit activations, 1 slot", "int8", 16),
     _compiled("c-avx512", "C for AVX-512, 1 slot", processor=AVX512),
     _compiled("c-avx2-fma", "C for AVX2 with FMA, 1 slot", processor=AVX2_FMA),
     _compiled("c-avx2", "C for AVX2 alone, 1 slot", processor=AVX2),

@@ -60,9 +60,10 @@ def paced(candidate: Candidate, key: str, title: str, rate: float, seconds: floa
             due = start + int(index * period)
             _wait_until(due)
             begin = perf_counter_ns()
-            step()
+            said = step()
             end = perf_counter_ns()
-            late[steps], act[steps] = begin - due, end - begin
+            late[steps] = begin - due
+            act[steps] = said if candidate.own_clock else end - begin
             steps += 1
             reached = max(index + 1, int((end - start) / period))
             reached = min(reached, periods)

@@ -100,8 +100,9 @@ def interleave(
                 if inner is not None:
                     inner.clear()
                 begin = perf_counter_ns()
-                step()
-                steps[index, turn] = perf_counter_ns() - begin
+                said = step()
+                took = perf_counter_ns() - begin
+                steps[index, turn] = said if candidate.own_clock else took
                 if inner is not None:
                     runs[index, turn] = sum(inner)
                     inner.clear()

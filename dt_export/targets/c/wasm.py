@@ -109,7 +109,10 @@ def replay(source: Path, golden: Golden) -> Replayed | None:
         )
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if "Error" in line] or ["no message"]
-        raise CheckError(f"Node.js cannot run the WebAssembly: {lines[0].strip()}")
+        raise CheckError(
+            f"Node.js cannot run the WebAssembly: {lines[0].strip()}; nothing was written. Update "
+            "Node.js, or export with --no-validate"
+        )
     return Replayed(**json.loads(done.stdout))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
-from dt_runtime.contract import Contract
+from dt_runtime.contract import ActionSpec, Contract
 
 from dt_export.files.ours import PRODUCER
 from dt_export.targets.c.layout import Array, padded
@@ -77,6 +77,7 @@ def printed(program: Program, contract: Contract, style: Style) -> Files:
         "title": titled(contract),
         "header": style.header,
         "target": repr(float(contract.target_returns[0])) if contract.target_returns else "0.0",
+        "facts": _facts(contract),
         "out": "&" if contract.action.kind == "discrete" else "",
     }
     size = len(weights) if weights is not None else len(values)
@@ -108,6 +109,32 @@ def titled(contract: Contract) -> str:
     """How every file begins, in a comment: our name first."""
     source = contract.source.model
     return comment(f"{PRODUCER}: {source}, {contract.dialect}, {contract.precision}")
+
+
+def _facts(contract: Contract) -> str:
+    """What the policy takes and gives, for people."""
+    action, targets = contract.action, ", ".join(f"{t:g}" for t in contract.target_returns)
+    said = [f"observation: {contract.state.size} raw numbers{_named(contract.state.names)}"]
+    if action.kind == "discrete":
+        said += [f"action: an index below {action.size}{_named(action.names)}"]
+    else:
+        said += [f"action: {action.size} raw numbers{_bounds(action)}{_named(action.names)}"]
+    if any(spec.name == "returns_to_go" for spec in contract.inputs):
+        said += [f"target returns: {targets}" if targets else "target returns: the file names none"]
+    else:
+        said += ["target returns: the policy is not conditioned on returns; ask for 0"]
+    said += [f"environment: {contract.environment}"] if contract.environment else []
+    return "\n".join(f"       {comment(line)}" for line in said)
+
+
+def _named(names: tuple[str, ...] | None) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
+def _bounds(action: ActionSpec) -> str:
+    """The bounds that all numbers of an action share."""
+    bounds = {*zip(action.low or (), action.high or (), strict=False)}
+    return "" if len(bounds) != 1 else " from {:g} to {:g}".format(*bounds.pop())
 
 
 def _defines(values: Mapping[str, object]) -> str:
@@ -151,15 +178,15 @@ def _sizes(program: Program, contract: Contract, style: Style, weights: int) -> 
         "WEIGHTS_APART": int(style.weights_apart),
     }
     notes = {
-        "STATE_SIZE": "numbers of an observation",
+        "STATE_SIZE": "floats in an observation",
         "ACTION_SIZE": "actions to choose from"
         if contract.action.kind == "discrete"
-        else "numbers of an action",
+        else "floats in an action",
         "CONTEXT_LENGTH": "K, in timesteps",
         "SLOTS": "staggered caches: more of them see longer windows and cost more time",
         "WEIGHTS_BYTES": "in the file of weights" if style.weights_apart else "constant memory",
     }
-    lines = [f"#define PREFIX_{k} {v} /* {notes[k]} */" for k, v in public.items()]
+    lines = [f"#define PREFIX_{f'{k} {v}':<24} /* {notes[k]} */" for k, v in public.items()]
     return "\n".join([*lines, "", "/* private sizes */", _defines(private)])
 
 

@@ -1,6 +1,7 @@
 /* ---- the instruction set that the compiler was told to use ---- */
 
-#if PREFIX_VECTORS && defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+#if PREFIX_VECTORS && defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && \
+    defined(__AVX512DQ__)
 #define native_X86 3
 #elif PREFIX_VECTORS && defined(__AVX2__)
 #define native_X86 2

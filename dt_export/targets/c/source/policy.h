@@ -1,14 +1,16 @@
 /* <<title>>
 
-   A policy in closed loop: raw observation and reward in, raw action out. The window, the timesteps
-   and the return-to-go are kept in a policy, which the caller owns:
+   A policy in closed loop: raw observation and reward in, raw action out. Normalisation, the window,
+   the timesteps and the return-to-go are handled inside. You own the memory of the policy:
 
        static prefix_policy policy;
-       prefix_reset(&policy, <<target>>);
+       prefix_reset(&policy, <<target>>);                                  the raw return to ask for
        fault = prefix_act(&policy, observation, reward, <<out>>action);    every control step
 
+<<facts>>
+
    No memory is allocated and no state is global. Threads may run policies of their own at the same
-   time; one policy serves one thread at a time. A policy may be copied with memcpy or by assignment. */
+   time; one policy serves one thread at a time. You may copy a policy by assignment. */
 
 #ifndef PREFIX_H
 #define PREFIX_H
@@ -89,6 +91,7 @@ typedef struct prefix_policy {
 
 /* The name of a fault: "PREFIX_BAD_OBSERVATION". */
 PREFIX_API const char *prefix_fault_name(int fault);
+
 /* <<open>> */
 /* Begins an episode. target_return: the raw return to ask for. */
 PREFIX_API int prefix_reset(prefix_policy *policy, double target_return);

@@ -47,27 +47,32 @@ isa_INLINE void isa_norm(const float *in, float *out, const int size, const int 
     }
 }
 
-/* Weights of a row of scores: those in [from, to) of n, which is padded to whole blocks. */
-isa_INLINE void isa_softmax(float *scores, const int from, const int to, const int padded) {
-    isa_vec largest = isa_all(-1e30f), total = isa_all(0.0f), best, factor;
-    float lane[isa_LANES];
+/* Weights of a row of scores: those in [from, to), and 0 in the rest of `n`; from is 0 or 1. */
+isa_INLINE void isa_softmax(float *scores, const int from, const int to, const int n) {
+    static const float order[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const isa_vec lane = isa_load(order);
+    isa_vec largest = isa_all(-1e30f), total = isa_all(0.0f), factor;
+    float best;
     int i;
-    for (i = 0; i < from; i++) scores[i] = -1e30f;
-    for (i = to; i < padded; i++) scores[i] = -1e30f;
-    for (i = 0; i < padded; i += isa_LANES) largest = isa_max(largest, isa_load(scores + i));
-    isa_store(lane, largest);
-    for (i = 1; i < isa_LANES; i++) lane[0] = lane[0] < lane[i] ? lane[i] : lane[0];
-    best = isa_all(lane[0]);
-    for (i = 0; i < padded; i += isa_LANES) {
-        /* e^-70 leaves no trace of itself beside 1, and is no subnormal number */
-        isa_vec weight = isa_exp(isa_max(isa_load(scores + i) - best, isa_all(-70.0f)));
-        isa_store(scores + i, weight);
+    if (from) scores[0] = -1e30f;
+    for (i = 0; i < n; i += isa_LANES) {
+        const isa_ivec seen = isa_less(lane, isa_all((float)(to - i)));
+        const isa_vec score = isa_select(seen, isa_load(scores + i), isa_all(-1e30f));
+        isa_store(scores + i, score);
+        largest = isa_max(largest, score);
     }
-    for (i = 0; i < from; i++) scores[i] = 0.0f;
-    for (i = to; i < padded; i++) scores[i] = 0.0f;
-    for (i = 0; i < padded; i += isa_LANES) total = total + isa_load(scores + i);
+    best = isa_highest(largest);
+    for (i = 0; i < n; i += isa_LANES) {
+        /* e^-70 leaves no trace of itself beside 1, and is no subnormal number */
+        const isa_ivec seen = isa_less(lane, isa_all((float)(to - i)));
+        const isa_vec weight = isa_exp(isa_max(isa_load(scores + i) - best, isa_all(-70.0f)));
+        const isa_vec kept = isa_select(seen, weight, isa_all(0.0f));
+        isa_store(scores + i, kept);
+        total = total + kept;
+    }
+    if (from) scores[0] = 0.0f;
     factor = isa_all(1.0f / isa_sum(total));
-    for (i = 0; i < padded; i += isa_LANES) isa_store(scores + i, isa_load(scores + i) * factor);
+    for (i = 0; i < n; i += isa_LANES) isa_store(scores + i, isa_load(scores + i) * factor);
 }
 
 /* Attention of `rows` new tokens, of which the first is token number `token`, in one slot. `base` is
@@ -77,6 +82,7 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
                            float *mixed) {
     const int seen = base + TOKENS; /* positions that are filled */
     const int padded = (seen + 4 * isa_LANES - 1) / (4 * isa_LANES) * (4 * isa_LANES);
+    const int whole = (seen + isa_LANES - 1) / isa_LANES * isa_LANES;
     int head, r, c;
     for (head = 0; head < HEADS; head++) {
 #if PREFIX_TRANSPOSED
@@ -99,7 +105,7 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
         }
 #endif
         for (r = 0; r < rows; r++) /* the action before a slot began sees itself, nobody else does */
-            isa_softmax(p->scores + r * CACHE, base + token + r > 0, base + token + r + 1, padded);
+            isa_softmax(p->scores + r * CACHE, base + token + r > 0, base + token + r + 1, whole);
         values += head ? CONTEXT * DEEP : 0;
 #define isa_COLUMNS(count)                                                                         \
     for (; c + (count)*isa_LANES <= DEEP; c += (count)*isa_LANES)                                  \

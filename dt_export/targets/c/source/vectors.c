@@ -24,6 +24,38 @@ isa_INLINE isa_ivec isa_plus(isa_ivec a, isa_ivec b) { return a + b; }
 isa_INLINE isa_ivec isa_upwards(isa_ivec a) { return a << 16; }
 
 /* The sum and the largest of all lanes, by halves. */
+#if isa_X86 >= 2
+typedef struct isa_halves {
+    __m256 low, high;
+} isa_halves;
+isa_INLINE isa_halves isa_halved(isa_vec v) { /* a vector of 8 is its own half, twice */
+    isa_halves both;
+    memcpy(&both, &v, sizeof v);
+    if (isa_LANES == 8) both.high = both.low;
+    return both;
+}
+isa_INLINE float isa_sum(isa_vec v) {
+    const isa_halves both = isa_halved(v);
+    const __m256 eight = isa_LANES == 16 ? _mm256_add_ps(both.low, both.high) : both.low;
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
+isa_INLINE float isa_highest(isa_vec v) {
+    const isa_halves both = isa_halved(v);
+    const __m256 eight = _mm256_max_ps(both.low, both.high);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
+isa_INLINE int32_t isa_largest(isa_ivec v) {
+    const isa_halves both = isa_halved(isa_real(v));
+    const __m256i eight = _mm256_max_epi32(_mm256_castps_si256(both.low), _mm256_castps_si256(both.high));
+    __m128i four = _mm_max_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+    four = _mm_max_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+    return _mm_cvtsi128_si32(_mm_max_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
+}
+#else
 isa_INLINE float isa_sum(isa_vec v) {
     float lane[isa_LANES];
     int half, i;
@@ -32,6 +64,17 @@ isa_INLINE float isa_sum(isa_vec v) {
     for (half = isa_LANES / 2; half > 0; half /= 2) {
         isa_UNROLL
         for (i = 0; i < half; i++) lane[i] += lane[i + half];
+    }
+    return lane[0];
+}
+isa_INLINE float isa_highest(isa_vec v) {
+    float lane[isa_LANES];
+    int half, i;
+    isa_store(lane, v);
+    isa_UNROLL
+    for (half = isa_LANES / 2; half > 0; half /= 2) {
+        isa_UNROLL
+        for (i = 0; i < half; i++) lane[i] = lane[i] < lane[i + half] ? lane[i + half] : lane[i];
     }
     return lane[0];
 }
@@ -46,6 +89,7 @@ isa_INLINE int32_t isa_largest(isa_ivec v) {
     }
     return lane[0];
 }
+#endif
 isa_INLINE isa_ivec isa_below(isa_ivec a, isa_ivec b) { return a < b; }
 #else
 typedef float isa_vec;
@@ -69,6 +113,7 @@ isa_INLINE isa_ivec isa_less(isa_vec a, isa_vec b) { return -(isa_ivec)(a < b); 
 isa_INLINE isa_ivec isa_plus(isa_ivec a, isa_ivec b) { return (isa_ivec)((uint32_t)a + (uint32_t)b); }
 isa_INLINE isa_ivec isa_upwards(isa_ivec a) { return (isa_ivec)((uint32_t)a << 16); }
 isa_INLINE float isa_sum(isa_vec v) { return v; }
+isa_INLINE float isa_highest(isa_vec v) { return v; }
 isa_INLINE int32_t isa_largest(isa_ivec v) { return v; }
 isa_INLINE isa_ivec isa_below(isa_ivec a, isa_ivec b) { return -(isa_ivec)(a < b); }
 #endif

@@ -4,11 +4,14 @@ import ctypes
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -16,6 +19,7 @@ import pytest
 from checkpoints_made_here import save_hugging_face
 from dt_runtime import Policy
 from dt_runtime.golden import Golden
+from pages import PAGES, blocks
 
 from dt_export.checkpoints import Checkpoint, Overrides, load
 from dt_export.errors import CheckError, UsageError
@@ -223,6 +227,15 @@ def test_export_without_node_says_so(mover, tmp_path, monkeypatch):
     assert said == {"mover.wasm": "its WebAssembly; not replayed: node is not installed"}
 
 
+def test_a_node_that_fails_is_an_error(mover, tmp_path, monkeypatch):
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\necho 'SyntaxError: Unexpected token ??=' >&2\nexit 1\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(CheckError, match=r"SyntaxError.*nothing was written. Update Node\.js, or"):
+        wasm.replay(mover.source, mover.golden())
+
+
 def test_files_of_others_are_not_replaced(folder, tmp_path):
     other = tmp_path / "policy.mjs"
     other.write_text("export const mine = 1;\n")
@@ -423,6 +436,29 @@ def test_where_it_is_loaded_from(mover, tmp_path, source):
     assert one == other
 
 
+def test_over_http(mover, tmp_path):
+    folder = mover.source.parent
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any):
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, *arguments: Any) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        body = """
+          const there = await load(`${given.url}/mover.wasm`);
+          try { await load(`${given.url}/none.wasm`); }
+          catch (error) { return [there.timestep, error.message]; }
+        """
+        timestep, message = in_node(mover.source, body, tmp_path, url=url)
+        server.shutdown()
+    assert timestep == -1
+    assert message == f"{url}/none.wasm: 404 File not found"
+
+
 def test_a_response_that_failed(mover, tmp_path):
     body = """
       try { await load(new Response("gone", { status: 404, statusText: "Not Found" })); }
@@ -462,7 +498,8 @@ TEMPERATURE = 3.0  # both actions are likely
 def test_draws_follow_the_softmax(chooser, tmp_path):
     body = f"""
       {HELPERS} later();
-      const drawn = given.randoms.map((random) => policy.clone().draw(ones, 0, given.temperature, random));
+      const drawn = given.randoms.map(
+        (random) => policy.clone().draw(ones, 0, given.temperature, random));
       policy.act(ones, 0);
       return {{ drawn, logits: [...policy.logits] }};
     """
@@ -548,6 +585,25 @@ def test_exponentials(tmp_path):
         assert abs(exp(x) / math.exp(x) - 1) < 1e-15
     assert [exp(-1e6), exp(0.0), exp(1e6)] == [0.0, 1.0, math.inf]
     assert math.isnan(exp(math.nan))
+
+
+def test_the_page_runs(tmp_path):
+    """The JavaScript of docs/from-javascript.md, from top to bottom."""
+    hopper = made(load("hopper"), tmp_path / "hopper.c").source
+    page = PAGES["docs/from-javascript.md"].read_text(encoding="utf-8")
+    code = [block.code for block in blocks(page) if block.language == "js"]
+    script = hopper.with_name("page.mjs")
+    # Each block in a scope of its own, in which it may use what the first one declared.
+    first, *others = ("\n".join(re.findall(r"^(?!import ).*$", text, re.M)) for text in code)
+    imports = "import { load, FaultError } from './hopper.mjs';\n"
+    script.write_text(imports + first + "".join(f"{{\n{text}}}\n" for text in others))
+    done = subprocess.run([str(NODE), str(script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    promised = re.findall(r"console\.log\(.*\); +// (.+)", page)
+    printed = done.stdout.splitlines()
+    assert [re.sub(r"[\[\] ]", "", line) for line in printed] == [
+        re.sub(r"[\[\] ]", "", line) for line in promised
+    ]
 
 
 def test_on_the_command_line(cli, folder, mover):

@@ -86,5 +86,5 @@ export interface Policy {
  * @throws {WebAssembly.CompileError} this is no WebAssembly, or the engine has no SIMD.
  */
 export declare function load(
-  source?: URL | string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Response | WebAssembly.Module,
+  source?: URL | string | ArrayBuffer | ArrayBufferView | Response | WebAssembly.Module,
 ): Promise<Policy>;

@@ -30,7 +30,7 @@ export class FaultError extends Error {
   }
 }
 
-export async function load(source = new URL("<<wasm>>", import.meta.url)) {
+export async function load(source = new URL("./<<wasm>>", import.meta.url)) {
   const module =
     source instanceof WebAssembly.Module ? source : await WebAssembly.compile(await content(source));
   const { exports } = await WebAssembly.instantiate(module, {});
