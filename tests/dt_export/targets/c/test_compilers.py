@@ -44,7 +44,7 @@ def test_discrete_and_with_weights_apart(sources, language, compiler):
         check_silent(source, compiler, language, "-fsyntax-only", "-march=native")
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @pytest.mark.parametrize("kind", KINDS)

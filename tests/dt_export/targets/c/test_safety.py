@@ -49,7 +49,7 @@ def test_sanitizers_find_nothing_in_any_order_of_calls(sources, name, tmp_path):
     run(driver(sources(name), compilers()[0], tmp_path / "calls", *SANITIZERS), 1, 60)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("instructions", ("-march=native", "-DPOL_NO_VECTORS", "-DPOL_DISPATCH"))
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,7 +63,7 @@ def test_sanitizers_find_nothing_in_any_kernel(
     run(driver(sources(name, kind), compiler, output, *flags), 2, 100)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.skipif("clang" not in compilers(), reason="libFuzzer is clang's")
 @pytest.mark.parametrize("kind", ("fp32", "int8"))
 @pytest.mark.parametrize("name", TINY)
@@ -76,7 +76,7 @@ def test_a_fuzzer_that_sees_branches_finds_nothing(sources, name, kind, tmp_path
     run(output, *options, f"-artifact_prefix={tmp_path}/")
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", TINY)
 def test_static_analysis_finds_nothing(sources, name, kind, tmp_path):

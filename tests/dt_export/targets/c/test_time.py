@@ -42,7 +42,7 @@ def test_plain_c_takes_as_many_instructions_whatever_the_numbers(sources, compil
     check_counts(sources("continuous"), "plain", compiler, tmp_path / "steps")
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("kind", ("fp32", "bf16", "int8", "int8 of 16 bits"))
