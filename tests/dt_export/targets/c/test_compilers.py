@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from c_programs import KINDS, TINY, compilers
+from c_programs import KINDS, compilers
 
 WARNINGS = (
     "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Wfloat-conversion",
@@ -49,12 +49,9 @@ def test_discrete_and_with_weights_apart(sources, language, compiler):
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("name", TINY)
-def test_optimised_without_a_warning(
-    sources, name, language, kind, instructions, compiler, tmp_path
-):
+def test_optimised_without_a_warning(sources, language, kind, instructions, compiler, tmp_path):
     flags = ["-O2", INSTRUCTIONS[instructions], "-c", "-o", str(tmp_path / "out.o")]
-    check_silent(sources(name, kind), compiler, language, *flags)
+    check_silent(sources("continuous", kind), compiler, language, *flags)
 
 
 @pytest.mark.parametrize("compiler", compilers())

@@ -53,14 +53,11 @@ def test_sanitizers_find_nothing_in_any_order_of_calls(sources, name, tmp_path):
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("instructions", ("-march=native", "-DPOL_NO_VECTORS", "-DPOL_DISPATCH"))
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", TINY)
-def test_sanitizers_find_nothing_in_any_kernel(
-    sources, name, kind, instructions, compiler, tmp_path
-):
+def test_sanitizers_find_nothing_in_any_kernel(sources, kind, instructions, compiler, tmp_path):
     output, flags = tmp_path / "calls", [*SANITIZERS, instructions]
     if instructions == "-DPOL_DISPATCH":
         flags.append("-march=x86-64")
-    run(driver(sources(name, kind), compiler, output, *flags), 2, 100)
+    run(driver(sources("continuous", kind), compiler, output, *flags), 2, 15)
 
 
 @pytest.mark.matrix
@@ -77,8 +74,8 @@ def test_a_fuzzer_that_sees_branches_finds_nothing(sources, name, kind, tmp_path
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("kind", ("fp32", "int8"))
+@pytest.mark.parametrize("name", ("continuous", "discrete"))
 def test_static_analysis_finds_nothing(sources, name, kind, tmp_path):
     plain = ["-DPOL_NO_VECTORS", "-O1", "-c", str(sources(name, kind))]  # analysers know no vectors
     out = ["-o", str(tmp_path / "out.o")]
@@ -110,16 +107,20 @@ FAULTS = {
     "an action beyond the last one": (BAD_APPLIED, lambda size: (np.zeros(size), 0.0, 2)),
     "an action below 0": (BAD_APPLIED, lambda size: (np.zeros(size), 0.0, -1)),
 }
+OTHERS = {  # that another kind of action has
+    False: ("an action beyond the last one", "an action below 0"),
+    True: ("NaN applied",),
+}
 
 
-@pytest.mark.parametrize("name", ("continuous", "discrete", "unbounded"))
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [(name, fault) for name in TINY for fault in FAULTS if fault not in OTHERS[name == "discrete"]],
+)
 def test_a_fault_has_a_name_and_leaves_the_policy_as_it_was(sources, name, fault):
     policy, twin = started(sources(name))
     due, make = FAULTS[fault]
     state, reward, applied = make(policy.contract.state.size)
-    if applied is not None and np.ndim(applied) == policy.discrete:
-        pytest.skip("of another kind of action")
     check_fault(policy, twin, due, state, reward, applied)
 
 
