@@ -164,7 +164,8 @@ def library(source: Path, flags: Sequence[str] = ("-O1",), compiler: str = "cc")
     """A shared library beside the source."""
     name = "_".join([source.stem, compiler, *(flag.strip("-") for flag in flags)])
     output = source.with_name(f"{name}.so".replace("/", ""))
-    compile_c([source], output, ["-shared", "-fPIC", "-std=c99", *flags], compiler)
+    if not output.exists() or output.stat().st_mtime_ns < source.stat().st_mtime_ns:
+        compile_c([source], output, ["-shared", "-fPIC", "-std=c99", *flags], compiler)
     return output
 
 
@@ -257,3 +258,35 @@ class Compiled:
 def compiled(source: Path, flags: Sequence[str] = ("-O1",), compiler: str = "cc") -> Compiled:
     """The policy of a .c file, compiled with these flags."""
     return Compiled(library(source, flags, compiler), read_contract(source))
+
+
+TINY = {
+    "continuous": sized(n_layer=2, n_head=2, hidden_size=16),
+    "discrete": sized({**SCALED, "discrete": True}, action_tanh=False, n_layer=1, n_head=1),
+    "unbounded": sized(action_tanh=False, activation_function="gelu_new", n_layer=1, n_head=1),
+}
+"""Policies that compile in a moment; the last one has no bound of its actions."""
+
+KINDS: dict[str, dict[str, Any]] = {
+    "fp32": {"precision": "fp32"},
+    "bf16": {"precision": "bf16"},
+    "int8": {"precision": "int8"},
+    "int8 of 16 bits": {"precision": "int8", "activation_bits": 16},
+}
+
+
+class Sources:
+    """Printed files of ``TINY``, made once: ``sources(name, kind)`` is a .c file."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.made = folder, dict[tuple[Any, ...], Path]()
+
+    def __call__(self, name: str, kind: str = "fp32", weights: bool = False) -> Path:
+        key = (name, kind, weights)
+        if key not in self.made:
+            folder = self.folder / str(len(self.made))
+            options: dict[str, Any] = {"slots": 2, **KINDS[kind]}
+            if weights:
+                options["weights"] = folder / f"{PREFIX}.bin"
+            self.made[key] = printed(loaded(TINY[name], folder / "model"), folder, **options)
+        return self.made[key]

@@ -81,7 +81,10 @@ def test_targets_share_their_options():
     only_onnx = {"--opset", "--precision", "--format", "--episodes"}
     assert options("onnx") - options("torchscript") == only_onnx
     assert options("torchscript") < options("onnx")
-    only_c = {"--precision", "--slots", "--prefix", "--activation-bits", "--weights", "--episodes"}
+    only_c = {
+        "--precision", "--slots", "--prefix", "--activation-bits", "--weights", "--wasm",
+        "--episodes",
+    }  # fmt: skip
     assert options("c") - options("torchscript") == only_c
     # Its graph, outputs and batch size are what they are.
     absent = {"--graph", "--outputs", "--sample", "--static-batch"}

@@ -136,7 +136,7 @@ static int prefix_within(double number, double most) { return number >= -most &&
 /* Next to nothing becomes 0. No weight is smaller than 1e-18 either, so a product of both is not
    subnormal: processors are slow at subnormal numbers. */
 static float prefix_flushed(float number) {
-    return number > -1e-18f && number < 1e-18f ? 0.0f : number;
+    return number * (float)((number <= -1e-18f) | (number >= 1e-18f)); /* without a branch */
 }
 
 PREFIX_API int prefix_reset(prefix_policy *policy, double target_return) {

@@ -99,7 +99,7 @@ def test_fused_products_and_sums_keep_the_bounds(functions, width):
     check_bounds(functions(width, "-ffp-contract=fast"), grid(16_381))
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("compiler", compilers())
 @pytest.mark.parametrize("fusing", FUSED, ids=FUSED.values())
 @pytest.mark.parametrize("width", WIDTHS)

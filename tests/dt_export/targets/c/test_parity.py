@@ -21,8 +21,10 @@ PRECISIONS = {"bf16": ("bf16", None), "int8": ("int8", 8), "int8 of 16 bits": ("
 STEPS = 2 * CONTEXT_LENGTH + 2
 
 
-def slow_unless(names, quick):
-    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
+def matrix_unless(names, quick):
+    return [
+        name if name in quick else pytest.param(name, marks=pytest.mark.matrix) for name in names
+    ]
 
 
 def check_export(small, folder, **options):
@@ -36,7 +38,7 @@ def test_every_dialect_equals_eager_pytorch(name, tmp_path):
     check_export(DIALECTS[name], tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.matrix
 @pytest.mark.parametrize("slots", (1, 3, "K"))
 @pytest.mark.parametrize("name", DIALECTS)
 def test_with_any_number_of_slots(name, slots, tmp_path):
@@ -44,7 +46,7 @@ def test_with_any_number_of_slots(name, slots, tmp_path):
     check_export(DIALECTS[name], tmp_path, slots=context if slots == "K" else slots)
 
 
-@pytest.mark.parametrize("name", slow_unless(SIZES, QUICK))
+@pytest.mark.parametrize("name", matrix_unless(SIZES, QUICK))
 def test_odd_sizes_equal_eager_pytorch(name, tmp_path):
     check_export(SIZES[name], tmp_path)
 
@@ -92,7 +94,7 @@ SIMULATED = {**DIALECTS, "all_at_once": SIZES["all_at_once"], "narrow": SIZES["n
 FAST = ("huggingface", "min-dt", "all_at_once")
 
 
-@pytest.mark.parametrize("name", slow_unless(SIMULATED, FAST))
+@pytest.mark.parametrize("name", matrix_unless(SIMULATED, FAST))
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_rounding_is_that_of_the_precision_and_nothing_else(name, precision, tmp_path):
     """Large random weights move bf16 and int8 beyond their tolerances; a simulation moves along.
