@@ -87,7 +87,7 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
 #if PREFIX_TRANSPOSED
         const int padded = (seen + 4 * isa_LANES - 1) / (4 * isa_LANES) * (4 * isa_LANES);
         const int vectors = isa_WASM ? 2 : 4;
-        for (c = 0; c < padded; c += vectors * isa_LANES) {
+        for (c = 0; c < seen; c += vectors * isa_LANES) {
             /* keys lie in blocks of BLOCK positions, [block][hidden][position] */
             const float *mine = keys + (ptrdiff_t)(c / BLOCK * HIDDEN + head * HEAD) * BLOCK;
             isa_block(rows, vectors, query + head * HEAD, WIDTH, mine + c % BLOCK, BLOCK, 0, HEAD, 0,
