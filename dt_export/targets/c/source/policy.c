@@ -1,6 +1,6 @@
 /* <<title>>
 
-   What it does and how to call it is in prefix_.h. Compile it with any C99 or C++ compiler, and
+   What it does and how to call it is in prefix_.h. Compile it with any C99 compiler, or as C++17, and
    for speed with optimisation for the processor, such as -O2 -march=native.
 
      -DPREFIX_DISPATCH  on x86 with GCC or clang: kernels for SSE2, AVX2, AVX-512 and VNNI in one
@@ -17,6 +17,10 @@
 
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "-ffast-math breaks the checks for numbers that are not finite: compile without it"
+#endif
+
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
+#error "x87 does not round as float32 does: compile with -msse2 -mfpmath=sse"
 #endif
 
 #define PREFIX_FP32 0
@@ -154,6 +158,11 @@ PREFIX_API int prefix_reset(prefix_policy *policy, double target_return) {
     return PREFIX_OK;
 }
 
+/* What the network is told of a step: its timestep, no later than the last one that it knows. */
+static int32_t prefix_timestep_of(uint64_t step) {
+    return (int32_t)(step < PREFIX_MAX_EP_LEN ? step : PREFIX_MAX_EP_LEN - 1) + PREFIX_FIRST_TIMESTEP;
+}
+
 typedef struct prefix_step_end {
     double return_to_go;
     int32_t length; /* of the window, in timesteps */
@@ -163,9 +172,8 @@ typedef struct prefix_step_end {
 static int prefix_step(prefix_policy *p, const float *observation, double reward,
                        const float *last_action, int32_t last_index, prefix_step_end *end) {
     const uint64_t t = p->elapsed;
-    const int32_t timestep = (int32_t)(t < PREFIX_MAX_EP_LEN ? t : PREFIX_MAX_EP_LEN - 1) +
-                             PREFIX_FIRST_TIMESTEP;
-    const int32_t last_timestep = t ? p->last_timestep : PREFIX_FIRST_TIMESTEP;
+    const int32_t timestep = prefix_timestep_of(t);
+    const int32_t last_timestep = t ? prefix_timestep_of(t - 1) : PREFIX_FIRST_TIMESTEP;
     float *state = p->encoded[0], *action = p->encoded[1], *output = p->encoded[0];
     double left = p->return_to_go;
     uint64_t longest = 0;
@@ -211,7 +219,6 @@ static void prefix_commit(prefix_policy *p, prefix_step_end end) {
     const uint64_t last = t < INT32_MAX - PREFIX_FIRST_TIMESTEP ? t : INT32_MAX - PREFIX_FIRST_TIMESTEP;
     p->window[1] = (int32_t)last + PREFIX_FIRST_TIMESTEP;
     p->window[0] = p->window[1] - end.length + 1;
-    p->last_timestep = (int32_t)(t < PREFIX_MAX_EP_LEN ? t : PREFIX_MAX_EP_LEN - 1) + PREFIX_FIRST_TIMESTEP;
     p->return_to_go = end.return_to_go;
     p->elapsed = t + 1;
 }

@@ -61,7 +61,6 @@ typedef struct prefix_policy {
     uint64_t elapsed;
     uint32_t started;
     int32_t kernel;
-    int32_t last_timestep;
     int32_t last_index;
     int32_t window[2];
     float last_action[PREFIX_ACTION_PADDED];
