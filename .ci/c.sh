@@ -32,6 +32,8 @@ if command -v arm-none-eabi-gcc qemu-system-arm make >/dev/null; then
     done
 fi
 bounded 900 pytest tests/dt_export/targets/c -m processors -rs --dist load
+# A fuzzer that sees branches, for a few seconds a policy.
+FUZZ_SECONDS=5 bounded 600 pytest tests/dt_export/targets/c/test_safety.py -m matrix -k fuzzer -rs
 # Alone, so that it prints flash, RAM and stack.
 bounded 300 pytest tests/dt_export/targets/c/test_microcontroller.py -n 0 -rs \
     -m 'processors or not processors' -k fits

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def recorded(golden: Golden, path: Path, artifact: Path) -> RenderableType:
     """What was written and how to replay it."""
     acts = sum(event.act is not None for event in golden.events)
-    slots = "" if golden.options.slots is None else f", {golden.options.slots} slots"
+    count = golden.options.slots
+    slots = "" if count is None else f", {count} slot{'s' * (count > 1)}"
     file, recording = shell_word(str(artifact)), shell_word(str(path))
     command = f"dt-export golden {file} --replay {recording}"
     if path.suffix == ".c":

@@ -68,7 +68,8 @@ def compiler() -> tuple[str, ...]:
     if find_spec("ziglang") is not None:
         return ZIG
     raise UsageError(
-        "--wasm needs a compiler for WebAssembly: `pip install ziglang`, or install clang and lld"
+        "--wasm needs a compiler for WebAssembly: `pip install 'dt-export[c]'`, or install clang "
+        "and lld"
     )
 
 

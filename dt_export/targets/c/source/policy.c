@@ -19,10 +19,6 @@
 #error "-ffast-math breaks the checks for numbers that are not finite: compile without it"
 #endif
 
-#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2
-#error "x87 does not round as float32 does: compile with -msse2 -mfpmath=sse"
-#endif
-
 #define PREFIX_FP32 0
 #define PREFIX_BF16 1
 #define PREFIX_INT8 2
