@@ -96,7 +96,7 @@ isa_INLINE void isa_bf16_rows(const int block, const int rows, const int vectors
 isa_PRODUCT void isa_product(const prefix_policy *p, const int rows, const int depth, const int n,
                              const float *a, const int lda, const uint16_t *w, const float *bias,
                              float *out, const int ldo, const int mode) {
-    const int block = isa_block_rows(rows), vectors = isa_block_vectors(block);
+    const int block = isa_block_rows(rows), vectors = isa_block_vectors(block, isa_SUMS);
     int c = 0;
 #define isa_COLUMNS(count)                                                                         \
     for (; c + (count)*isa_LANES <= n; c += (count)*isa_LANES)                                     \

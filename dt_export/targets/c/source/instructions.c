@@ -1,26 +1,38 @@
 /* ---- what differs between instruction sets ----
 
    isa_LANES      floats in a vector; 1 is plain C
-   isa_REGISTERS  vector registers
+   isa_SUMS       vectors of sums in a block, isa_INT_SUMS in one of integers
    isa_DOT        how integer products are summed, see int8 products
    isa_FLIP       whether bytes of inputs are unsigned
    isa_BF16       whether there is a dot product of bfloat16 */
 
 #if isa_X86 >= 3
 #define isa_LANES 16
-#define isa_REGISTERS 32
 #elif isa_X86 == 2
 #define isa_LANES 8
-#define isa_REGISTERS 16
-#elif isa_ARM64
+#elif isa_ARM64 || PREFIX_VECTORS
 #define isa_LANES 4
-#define isa_REGISTERS 32
-#elif PREFIX_VECTORS
-#define isa_LANES 4
-#define isa_REGISTERS 16
 #else
 #define isa_LANES 1
-#define isa_REGISTERS 16
+#endif
+
+/* With 32 registers a block has 24 sums. With 16 it has 12, or fewer where sums are not fused with
+   products, which take one more register. V8 keeps 15 vectors in registers. Measured. */
+#if isa_X86 >= 3 || isa_ARM64
+#define isa_SUMS 24
+#define isa_INT_SUMS 24
+#elif isa_WASM || (isa_X86 == 2 && !isa_HAS_FMA)
+#define isa_SUMS 8
+#define isa_INT_SUMS 8
+#elif isa_X86 == 2
+#define isa_SUMS 12
+#define isa_INT_SUMS 8
+#elif isa_X86
+#define isa_SUMS 8
+#define isa_INT_SUMS 12
+#else
+#define isa_SUMS 12
+#define isa_INT_SUMS 12
 #endif
 
 #if isa_VNNI && PREFIX_ACTIVATION_BITS == 8

@@ -207,7 +207,7 @@ isa_PRODUCT void isa_product(const prefix_policy *p, const int rows, const int d
         isa_int_rows(block, rows, (count), p, depth, w + (ptrdiff_t)(c / 16) * depth * 16 +        \
                      c % 16 * 4, depth, scale + c, start + c, bias + c, out + c, ldo, mode);
 #if isa_DOT == PREFIX_FOURS || isa_DOT == PREFIX_PAIRS
-    isa_COLUMNS(isa_block_vectors(block))
+    isa_COLUMNS(isa_block_vectors(block, isa_INT_SUMS))
     isa_COLUMNS(4)
     isa_COLUMNS(2)
 #if isa_DOT == PREFIX_FOURS

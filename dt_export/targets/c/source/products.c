@@ -60,22 +60,19 @@ isa_INLINE void isa_rows(const int block, const int rows, const int vectors, con
                   mode);
 }
 
-/* V8 keeps 15 vectors in registers, and 12 sums with what they are made of are more: it is faster with
-   3 x 2 than with 3 x 4 or 6 x 2. */
 isa_INLINE int isa_block_rows(const int rows) {
-    return rows % 6 == 0 && !isa_WASM ? 6 : rows % 3 == 0 ? 3 : rows % 4 == 0 ? 4 : rows % 2 == 0 ? 2 : 1;
+    if (rows % 6 == 0 && isa_SUMS >= 24) return 6;
+    return rows % 3 == 0 ? 3 : rows % 4 == 0 ? 4 : rows % 2 == 0 ? 2 : 1;
 }
-isa_INLINE int isa_block_vectors(const int rows) {
-    const int most = isa_WASM ? 8 : isa_REGISTERS == 32 ? 24 : 12;
-    const int each = most / rows;
-    return each >= 8 ? 8 : each >= 4 ? 4 : 2;
+isa_INLINE int isa_block_vectors(const int rows, const int sums) {
+    return sums / rows >= 8 ? 8 : sums / rows >= 4 ? 4 : 2;
 }
 
 /* Plain floats. `n` is a multiple of 16. */
 isa_PRODUCT void isa_linear(const int rows, const int depth, const int n, const float *a,
                             const int lda, const float *w, const float *bias, float *out,
                             const int ldo, const int mode) {
-    const int block = isa_block_rows(rows), vectors = isa_block_vectors(block);
+    const int block = isa_block_rows(rows), vectors = isa_block_vectors(block, isa_SUMS);
     const int panel = PREFIX_PANEL, apart = depth * PREFIX_PANEL;
     int c = 0;
 #define isa_COLUMNS(count)                                                                         \

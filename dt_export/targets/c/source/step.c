@@ -86,7 +86,7 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
     for (head = 0; head < HEADS; head++) {
 #if PREFIX_TRANSPOSED
         const int padded = (seen + 4 * isa_LANES - 1) / (4 * isa_LANES) * (4 * isa_LANES);
-        const int vectors = isa_WASM ? 2 : 4;
+        const int vectors = isa_SUMS < 12 ? 2 : 4;
         for (c = 0; c < seen; c += vectors * isa_LANES) {
             /* keys lie in blocks of BLOCK positions, [block][hidden][position] */
             const float *mine = keys + (ptrdiff_t)(c / BLOCK * HIDDEN + head * HEAD) * BLOCK;
@@ -112,7 +112,7 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
         isa_block(rows, (count), p->scores + 1, CACHE, values + DEEP + c, DEEP, 0, seen - 1, 0,    \
                   mixed + head * DEEP + c, MIXED, isa_STORE);
         c = 0;
-        isa_COLUMNS(isa_block_vectors(rows))
+        isa_COLUMNS(isa_block_vectors(rows, isa_SUMS))
         isa_COLUMNS(4)
         isa_COLUMNS(2)
         isa_COLUMNS(1)
