@@ -41,11 +41,11 @@ class Palette:
 PALETTES = {
     "light": Palette(
         "#1f2328", "#59636e", "#d8dee4", "#f6f8fa", "#0072b2",
-        ("#59636e", "#b34e00", "#0072b2", "#00795a"),
+        ("#59636e", "#b34e00", "#0072b2", "#00795a", "#a8337c", "#7a5c00"),
     ),
     "dark": Palette(
         "#e6edf3", "#9da7b1", "#3d444d", "#1c2128", "#58b4f0",
-        ("#b1bac4", "#f0883e", "#58b4f0", "#3fd0a4"),
+        ("#b1bac4", "#f0883e", "#58b4f0", "#3fd0a4", "#e58cc4", "#e3c34a"),
     ),
 }  # fmt: skip
 
@@ -232,8 +232,8 @@ def hopper_returns(palette: Palette) -> Drawing:
 def step_latency(palette: Palette) -> Drawing:
     """Median of one step by context length and hidden size, both axes logarithmic."""
     drawing = Drawing(760, 390, "Median time of one control step", palette)
-    y = Scale(40, 16000, 330, 40, logarithmic=True)
-    y_ticks = (50, 100, 200, 500, 1000, 2000, 5000, 10000)
+    y = Scale(4, 18000, 330, 40, logarithmic=True)
+    y_ticks = (5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
     panels = (
         ("K", 60, 300, "context length K (hidden size 128)"),
         ("hidden", 404, 644, "hidden size (K = 20)"),
@@ -262,11 +262,10 @@ def table(axis: str) -> tuple[list[float], dict[str, list[float]]]:
     start = next(i for i, row in enumerate(cells) if re.match(rf"{axis} \(", row[0]))
     names = {
         "transformers eager": "transformers", "naive export": "naive export", "`policy`": "policy",
-        "`step`, 1 slot": "step",
+        "`step`, 1 slot": "step", "C, 1 slot": "C", "C int8, 1 slot": "C int8",
     }  # fmt: skip
-    lines = {
-        names[row[0]]: [float(cell) for cell in row[1:]] for row in cells[start + 2 : start + 6]
-    }
+    rows_of = cells[start + 2 : start + 2 + len(names)]
+    lines = {names[row[0]]: [float(cell) for cell in row[1:]] for row in rows_of}
     return [float(cell) for cell in cells[start][1:]], lines
 
 
