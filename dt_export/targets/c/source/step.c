@@ -85,7 +85,6 @@ isa_INLINE void isa_attend(prefix_policy *p, const float *keys, const float *val
     int head, r, c;
     for (head = 0; head < HEADS; head++) {
 #if PREFIX_TRANSPOSED
-        const int padded = (seen + 4 * isa_LANES - 1) / (4 * isa_LANES) * (4 * isa_LANES);
         const int vectors = isa_SUMS < 12 ? 2 : 4;
         for (c = 0; c < seen; c += vectors * isa_LANES) {
             /* keys lie in blocks of BLOCK positions, [block][hidden][position] */

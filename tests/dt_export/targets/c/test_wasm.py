@@ -620,5 +620,5 @@ def test_without_a_compiler(cli, folder, mover, monkeypatch, tmp_path, compilers
     monkeypatch.setattr(wasm, "find_spec", lambda name: None)
     code, _, error = cli("c", "--model", folder / "mover", "--context-length", CONTEXT, "--wasm")
     assert code == 2
-    assert "--wasm needs a compiler for WebAssembly: `pip install ziglang`" in error
+    assert "--wasm needs a compiler for WebAssembly: `pip install 'dt-export[c]'`" in error
     assert not list(tmp_path.iterdir())
