@@ -32,6 +32,8 @@ if command -v arm-none-eabi-gcc qemu-system-arm make >/dev/null; then
     done
 fi
 bounded 900 pytest tests/dt_export/targets/c -m processors -rs --dist load
+# Every dialect and odd size in every precision, against eager PyTorch.
+bounded 600 pytest tests/dt_export/targets/c/test_parity.py -m matrix -rs
 # A fuzzer that sees branches, for a few seconds a policy.
 FUZZ_SECONDS=5 bounded 600 pytest tests/dt_export/targets/c/test_safety.py -m matrix -k fuzzer -rs
 # Alone, so that it prints flash, RAM and stack.
