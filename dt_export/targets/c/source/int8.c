@@ -144,7 +144,7 @@ isa_FORCED void isa_int_block(const int rows, const int vectors, const prefix_po
 #else
 #define isa_COVERS(vectors) (vectors)
 
-/* Plain C: 4 columns at a time. */
+/* Plain C: one column at a time, so that its sum stays in a register. */
 isa_INLINE void isa_int_block(const int rows, const int vectors, const prefix_policy *p,
                               const isa_input *a, const int lda, const int8_t *w, const int depth,
                               const float *scale, const int32_t *start, const float *bias,
