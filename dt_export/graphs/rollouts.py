@@ -156,4 +156,5 @@ def windows(
         }
         inputs.setdefault("timesteps", np.zeros(inputs["attention_mask"].shape, np.int64))
         outputs = {name: np.stack([seen[name] for _, seen in members]) for name in members[0][1]}
-        yield Case(plan.group, batch, length), inputs, outputs
+        kind = "extreme" if plan.spread == EXTREME else "random"
+        yield Case(plan.group, batch, length, kind=kind), inputs, outputs

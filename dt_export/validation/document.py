@@ -13,9 +13,10 @@ from dt_export.errors import UsageError
 from dt_export.files.reports import json_report, parse_report, versions
 from dt_export.graphs.trials import Case
 from dt_export.validation.closed_loop import ClosedLoop
-from dt_export.validation.report import Comparison, Report
+from dt_export.validation.levels import Comparison, Level
+from dt_export.validation.report import Report
 
-FORMAT = "1.0"
+FORMAT = "2.0"
 _TUPLES = ("differences", "notes")
 
 
@@ -36,6 +37,7 @@ class Document:
         report = self.report
         plain = {f.name: getattr(report, f.name) for f in fields(report) if f.name != "contract"}
         plain["comparisons"] = [asdict(comparison) for comparison in report.comparisons]
+        plain["levels"] = [asdict(level) for level in report.levels]
         loop = report.closed_loop
         plain["closed_loop"] = None if loop is None else asdict(loop)
         content = {
@@ -61,6 +63,7 @@ class Document:
             plain = {f.name: content[f.name] for f in fields(Report) if f.name != "contract"}
             plain |= {name: tuple(plain[name]) for name in _TUPLES}
             plain["comparisons"] = tuple(_comparison(entry) for entry in plain["comparisons"])
+            plain["levels"] = tuple(Level(**level) for level in plain["levels"])
             plain["closed_loop"] = _closed_loop(plain["closed_loop"])
             contract = Contract.from_json(json.dumps(content["contract"]))
             report = Report(contract=contract, **plain)
@@ -76,7 +79,8 @@ def document(report: Report, artifact: Path, provider: str | None = None) -> Doc
 
 
 def _comparison(entry: Mapping[str, Any]) -> Comparison:
-    nulls = {"error": math.inf, "abs_error": math.inf, "expected": math.nan, "seen": math.nan}
+    nulls = dict.fromkeys(("error", "abs_error", "rms"), math.inf)
+    nulls |= {"expected": math.nan, "seen": math.nan}
     values: dict[str, Any] = {**entry, "case": Case(**entry["case"])}
     values |= {name: null for name, null in nulls.items() if values[name] is None}
     return Comparison(**values)

@@ -33,9 +33,11 @@ from dt_export.graphs import graph_of
 from dt_export.graphs.trials import draw_states
 from dt_export.targets.artifact import Run
 from dt_export.validation.differences import contract_differences
-from dt_export.validation.parity import TOLERANCES
 from dt_export.validation.reference import reference
 
+# By precision, relative to the largest number of the recording: another runtime on another
+# processor rounds otherwise, and this recording has to serve them all.
+TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 2e-2, "int8": 5e-2}
 ROWS = 2  # so that one can be reset while the other goes on
 AFTER = 3  # steps after everything was reset in the end
 FRAMES = 8  # different ones of a model that sees pictures
