@@ -6,7 +6,13 @@ import numpy as np
 from dt_runtime.contract import Contract, Validation
 
 from dt_export.validation.closed_loop import ClosedLoop
-from dt_export.validation.levels import WELL_CONDITIONED, Comparison, Level, root_mean_square
+from dt_export.validation.levels import (
+    ENOUGH,
+    WELL_CONDITIONED,
+    Comparison,
+    Level,
+    root_mean_square,
+)
 
 
 @dataclass(frozen=True)
@@ -75,9 +81,9 @@ class Report:
             members.setdefault((c.case.group, c.output, c.extreme), []).append(c)
         found = []
         for (group, output, _), mine in members.items():
-            level = self.level(mine[0])
+            level, enough = self.level(mine[0]), sum(c.count for c in mine) >= ENOUGH
             rms = root_mean_square((c.rms, c.count) for c in mine)
-            if (group, output) not in failed and not rms <= level.bound_rms:
+            if enough and (group, output) not in failed and not rms <= level.bound_rms:
                 found.append(Drift(group, output, rms, level.rounding_rms, level.bound_rms))
         return tuple(found)
 
