@@ -91,14 +91,19 @@ def levels(
         mean = max(
             root_mean_square((c.rounding_rms, c.count) for c in some) for some in (mine, counted)
         )
-        if tolerance is None:
-            ceiling = CEILINGS[precision]
-            bound = min(max(WORST * worst, FLOOR), ceiling)
-            bound_mean = min(max(MEAN * mean, FLOOR_MEAN), ceiling)
-        else:
-            bound = bound_mean = tolerance
+        bound = bound_of(worst, precision, tolerance)
+        bound_mean = min(max(MEAN * mean, FLOOR_MEAN), CEILINGS[precision])
+        if tolerance is not None:
+            bound_mean = tolerance
         found.append(Level(output, extreme, worst, mean, bound, bound_mean))
     return tuple(found)
+
+
+def bound_of(rounding: float, precision: str, tolerance: float | None = None) -> float:
+    """What a single number may be off where the worst rounding is this."""
+    if tolerance is not None:
+        return tolerance
+    return min(max(WORST * rounding, FLOOR), CEILINGS[precision])
 
 
 def root_mean_square(parts: Iterable[tuple[float, int]]) -> float:

@@ -13,6 +13,7 @@ from dt_export.validation.levels import (
     Level,
     root_mean_square,
 )
+from dt_export.validation.trace import TraceResult
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,22 @@ class Drift:
     rms: float
     rounding_rms: float
     bound: float
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a golden episode."""
+
+    file: str
+    acts: int  # calls that were compared
+    max_abs_error: float
+    tolerance: float
+    mismatches: int
+    first_mismatch: str | None  # in words
+
+    @property
+    def passed(self) -> bool:
+        return self.acts > 0 and not self.mismatches
 
 
 @dataclass(frozen=True)
@@ -43,6 +60,8 @@ class Report:
     closed_loop: ClosedLoop | None = None  # of a smaller precision, against fp32
     not_played: str | None = None  # why there is none
     notes: tuple[str, ...] = ()  # what was not checked, and what the user may have chosen
+    golden: Replayed | None = None  # a golden episode
+    trace: TraceResult | None = None  # recorded episodes
 
     def level(self, comparison: Comparison) -> Level:
         """What the comparison is judged by."""
@@ -89,7 +108,8 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        return self.equal and (self.closed_loop is None or self.closed_loop.passed)
+        others = (self.golden, self.trace, self.closed_loop)
+        return self.equal and all(other is None or other.passed for other in others)
 
     @property
     def equal(self) -> bool:
