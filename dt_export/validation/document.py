@@ -12,7 +12,7 @@ from dt_runtime.contract import Contract
 from dt_export.errors import UsageError
 from dt_export.files.reports import json_report, parse_report, versions
 from dt_export.graphs.trials import Case
-from dt_export.validation.closed_loop import ClosedLoop
+from dt_export.validation.closed_loop import read_closed_loop
 from dt_export.validation.report import Comparison, Report
 
 FORMAT = "1.0"
@@ -61,7 +61,8 @@ class Document:
             plain = {f.name: content[f.name] for f in fields(Report) if f.name != "contract"}
             plain |= {name: tuple(plain[name]) for name in _TUPLES}
             plain["comparisons"] = tuple(_comparison(entry) for entry in plain["comparisons"])
-            plain["closed_loop"] = _closed_loop(plain["closed_loop"])
+            loop = plain["closed_loop"]
+            plain["closed_loop"] = None if loop is None else read_closed_loop(loop)
             contract = Contract.from_json(json.dumps(content["contract"]))
             report = Report(contract=contract, **plain)
             return cls(report, content["artifact"], content["provider"], content["versions"])
@@ -80,10 +81,3 @@ def _comparison(entry: Mapping[str, Any]) -> Comparison:
     values: dict[str, Any] = {**entry, "case": Case(**entry["case"])}
     values |= {name: null for name, null in nulls.items() if values[name] is None}
     return Comparison(**values)
-
-
-def _closed_loop(entry: Mapping[str, Any] | None) -> ClosedLoop | None:
-    if entry is None:
-        return None
-    returns = {name: tuple(entry[name]) for name in ("returns", "expected")}
-    return ClosedLoop(**{**entry, **returns})
