@@ -4,9 +4,21 @@ The recorded actions are passed as the applied ones, so that the artifact sees t
 its errors do not add up. Eager PyTorch answers the very windows that the artifact reports.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from dt_runtime.contract import Contract
+
+from dt_export.checkpoints import Checkpoint
+from dt_export.errors import UsageError
+from dt_export.graphs import graph_of
+from dt_export.targets.artifact import Opened, Run
+from dt_export.validation.eager import as_policy, no_action
+from dt_export.validation.levels import bound_of
+from dt_export.validation.pairs import Forced
+from dt_export.validation.reference import reference
+from dt_export.validation.trace_episodes import TraceEpisode
 
 CHUNK = 256  # windows that eager PyTorch answers at once
 
