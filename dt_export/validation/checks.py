@@ -1,0 +1,125 @@
+"""A report as a list of checks, each with a verdict: what CI and a person's summary show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from dt_export.validation.levels import Comparison
+from dt_export.validation.report import Report
+
+if TYPE_CHECKING:
+    from dt_export.validation.closed_loop import ClosedLoop, Outcome
+
+Verdict = Literal["passed", "failed", "undecided", "skipped"]
+AREAS = ("contract", "open loop", "golden", "trace", "closed loop")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. ``message`` is one line; ``detail`` says more, and may have several."""
+
+    area: str
+    name: str
+    verdict: Verdict
+    message: str
+    detail: str = ""
+
+
+def checks(report: Report) -> tuple[Check, ...]:
+    """Every check that was made, and those that were not, with why."""
+    return (*_contract(report), *_open_loop(report), *_closed_loop(report))
+
+
+def verdict(report: Report) -> Verdict:
+    """``undecided``: nothing failed, but some returns need more episodes. That is not passed."""
+    if report.passed:
+        return "passed"
+    found = {check.verdict for check in checks(report)}
+    return "undecided" if "undecided" in found and "failed" not in found else "failed"
+
+
+def _contract(report: Report) -> Iterator[Check]:
+    for difference in report.differences:
+        name = difference.partition(":")[0]
+        yield Check("contract", name, "failed", f"differs: {difference}", difference)
+    if not report.differences:
+        yield Check("contract", "all facts", "passed", "contract and checkpoint agree")
+    for note in report.notes:
+        yield Check("contract", note.partition(":")[0], "skipped", note)
+
+
+def _open_loop(report: Report) -> Iterator[Check]:
+    if not report.comparisons:
+        why = "no numbers were compared: the artifact's inputs are not those of the checkpoint"
+        yield Check("open loop", "all cases", "skipped", why)
+    groups: dict[tuple[str, str], list[Comparison]] = {}
+    for comparison in report.comparisons:
+        groups.setdefault((comparison.case.group, comparison.output), []).append(comparison)
+    failures = set(map(id, report.failures))
+    drifts = {(drift.group, drift.output): drift for drift in report.drifts}
+    for (group, output), members in groups.items():
+        name = f"{group}, {output}"
+        failed = [c for c in members if id(c) in failures]
+        drift = drifts.get((group, output))
+        if failed:
+            lines = [_said(report, c) for c in failed]
+            message = lines[0] if len(lines) == 1 else f"{lines[0]} (and {len(lines) - 1} more)"
+            yield Check("open loop", name, "failed", message, "\n".join(lines))
+        elif drift is not None:
+            message = (
+                f"off by {drift.rms:.1e} on the whole (root mean square), rounding is "
+                f"{drift.rounding_rms:.1e}, allowed {drift.bound:.1e}"
+            )
+            yield Check("open loop", name, "failed", message, message)
+        else:
+            worst = max(members, key=report.share)
+            message = f"{len(members)} cases, worst: {_said(report, worst)}"
+            yield Check("open loop", name, "passed", message)
+
+
+def _said(report: Report, comparison: Comparison) -> str:
+    case, level = comparison.case, report.level(comparison)
+    where = f"B={case.batch} T={case.length} padding={case.padding}"
+    if comparison.problem is not None:
+        return f"{where}: {comparison.problem}"
+    return (
+        f"{where}: expected {comparison.expected:.9g}, seen {comparison.seen:.9g} "
+        f"(error {comparison.error:.1e}, allowed {level.bound:.1e}, rounding {level.rounding:.1e})"
+    )
+
+
+def _closed_loop(report: Report) -> Iterator[Check]:
+    loop = report.closed_loop
+    if loop is None:
+        why = report.not_played or "no environment was given: add --env"
+        yield Check("closed loop", "returns", "skipped", why)
+        return
+    for outcome in loop.outcomes:
+        yield _returns(loop, outcome)
+
+
+def _returns(loop: ClosedLoop, outcome: Outcome) -> Check:
+    name = f"{loop.environment}, target {outcome.target_return:g}"
+    problems = [
+        f"seed {pair.seed}: {pair.problem}"
+        for pair in loop.pairs
+        if pair.target_return == outcome.target_return and pair.problem is not None
+    ]
+    baseline = BASELINES.get(loop.baseline, loop.baseline)
+    earned = (
+        f"artifact {outcome.seen:.1f}, {baseline} {outcome.expected:.1f} over {outcome.episodes} "
+        f"seeds; difference {outcome.difference:+.3g}, {outcome.confidence:.0%} interval "
+        f"{outcome.low:+.3g} to {outcome.high:+.3g}, allowed ±{outcome.margin:.3g}"
+    )
+    if problems:
+        return Check("closed loop", name, "failed", problems[0], "\n".join((*problems, earned)))
+    if outcome.verdict == "undecided":
+        needed = "" if outcome.needed is None else f"; about {outcome.needed} episodes would decide"
+        return Check("closed loop", name, "undecided", f"undecided: {earned}{needed}", earned)
+    decided: Verdict = "passed" if outcome.verdict == "passed" else "failed"
+    return Check("closed loop", name, decided, earned, earned)
+
+
+BASELINES = {"eager": "eager PyTorch", "fp32": "fp32"}
