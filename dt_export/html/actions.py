@@ -37,8 +37,8 @@ def plots(traces: Sequence[ActionTrace], baseline: str, action: ActionSpec) -> t
 
 def _plot(trace: ActionTrace, baseline: str, action: ActionSpec, name: str) -> Plot:
     keys = [
-        Key("eager", "line", baseline),
-        Key("artifact", "dashed", "artifact, on the same observations"),
+        Key("eager", "thick", baseline),
+        Key("artifact", "line", "artifact, on the same observations"),
         Key("rounding", "line", "difference, artifact - " + baseline),
     ]
     size = len(trace.expected[0])
@@ -77,13 +77,13 @@ def _component(trace: ActionTrace, component: int, title: str, name: str) -> Pan
         upper = figure.add_axes((52 / WIDTH, 132 / HEIGHT, 296 / WIDTH, 158 / HEIGHT))
         lower = figure.add_axes((52 / WIDTH, 44 / HEIGHT, 296 / WIDTH, 72 / HEIGHT))
         style = "steps-mid" if integers else "default"
-        for series, ink, width, dashes in (
-            (expected, "eager", 2.6, (None, None)),
-            (seen, "artifact", 1.3, (3, 2)),
+        for series, ink, width in (
+            (expected, "eager", 3.2),
+            (seen, "artifact", 1.1),
         ):
             upper.plot(
                 shown, [series[i] for i in shown], color=INK[ink], linewidth=width,
-                dashes=dashes, drawstyle=style,
+                drawstyle=style,
             )  # fmt: skip
         lower.plot(shown, [difference[i] for i in shown], color=INK["rounding"], linewidth=1.0)
         largest = max((abs(d) for d in difference if math.isfinite(d)), default=0.0) or SMALLEST
@@ -158,8 +158,9 @@ def _along(trace: ActionTrace, name: str) -> Panel:
         for rows in zip(trace.expected, trace.seen, strict=True)
     ]
     bound = trace.bound or 0.0
-    finite = [value for value in (*worst, bound) if SMALLEST < value < math.inf]
     shown = _shown(worst, worst)
+    drawn = (*(worst[i] for i in shown), bound)
+    finite = [value for value in drawn if SMALLEST < value < math.inf]
 
     def draw(figure: Figure) -> None:
         from matplotlib.ticker import MaxNLocator

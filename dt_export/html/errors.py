@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -215,7 +215,7 @@ def _grouped(points: Sequence[_Point], output: str, name: str) -> Panel:
                 (point.bound, "bound", 1.8),
             ):
                 x = _clipped(value, low, high)
-                ax.vlines(x, at - 0.22, at + 0.22, color=INK[ink], linewidth=width,
+                ax.vlines(x, at - 0.18, at + 0.18, color=INK[ink], linewidth=width,
                           linestyle="solid" if ink == "rounding" else (0, (2, 1)))  # fmt: skip
             x = _clipped(point.worst.error, low, high)
             bad = point.failed is not None
@@ -223,7 +223,7 @@ def _grouped(points: Sequence[_Point], output: str, name: str) -> Panel:
                     color=INK["failed" if bad else "artifact"], markeredgewidth=0, clip_on=False)  # fmt: skip
             text = str(point.where)
             shown = text if len(text) <= LONGEST + 10 else text[: LONGEST + 9] + "…"
-            ax.text(low, at - 0.42, shown, fontsize=10.5, color=INK["text"], va="center")
+            ax.text(low, at - 0.47, shown, fontsize=10.5, color=INK["text"], va="center")
 
     label = f"By kind of input, output {output}: {_said(points)}"
     return Panel(

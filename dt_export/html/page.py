@@ -133,7 +133,7 @@ def page(document: Document, made: Made, *, diagnosis: Sequence[str] = ()) -> st
         contract=_contract(report),
         tensors=_tensors(report),
         contract_json=json.dumps(asdict(report.contract), indent=1),
-        notes=[c.message for c in found if c.verdict == "skipped"],
+        notes=(*report.notes, *(c.message for c in found if _left_out(c))),
         versions=_versions(document, made),
     )
 
@@ -156,11 +156,16 @@ def _summary(report: Report, found: Sequence[Check]) -> str:
         worst = max(finite, key=report.share)
         level = report.level(worst)
         text += (
-            f" {report.cases} cases: the worst error is {numbers.error(worst.error)}, where "
-            f"{numbers.error(level.bound)} is allowed and {report.counted} rounds by "
-            f"{numbers.error(level.rounding)}."
+            f" In {report.cases} cases the worst error is {numbers.error(worst.error)}; "
+            f"{numbers.error(level.bound)} is allowed, and the model's own rounding in "
+            f"{report.counted} is {numbers.error(level.rounding)}."
         )
     return text
+
+
+def _left_out(check: Check) -> bool:
+    """Whether a whole area was not checked; notes about the contract are in the report itself."""
+    return check.verdict == "skipped" and check.area != "contract"
 
 
 Facts = list[tuple[str, str | None]]
@@ -207,10 +212,8 @@ def _contract(report: Report) -> Facts:
         bounds = ", ".join(f"{low:g} to {high:g}" for low, high in pairs)
     return [
         ("dialect", contract.dialect),
-        (
-            "observation",
-            f"{' x '.join(map(str, state.shape))}{', normalised in the graph or runtime' if state.mean is not None else ''}",
-        ),
+        ("observation", " x ".join(map(str, state.shape))),
+        ("statistics", None if state.mean is None else "mean and std of the observations"),
         ("action", f"{action.kind}, {action.size}"),
         ("action bounds", bounds),
         ("context length K", str(contract.context_length)),
@@ -230,7 +233,7 @@ def _tensors(report: Report) -> Table:
         for kind, specs in (("input", contract.inputs), ("output", contract.outputs))
         for spec in specs
     ]
-    return Table(("tensor", "", "dtype", "shape"), tuple(rows))
+    return Table(("tensor", "", "dtype", "shape"), tuple(rows), text=True)
 
 
 def _versions(document: Document, made: Made) -> Facts:

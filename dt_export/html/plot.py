@@ -9,6 +9,7 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    text: bool = False  # words rather than numbers: aligned to the left
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Key:
     """One entry of a legend: ``ink`` and ``mark`` as the plot draws it."""
 
     ink: str  # a name of drawing.INK
-    mark: str  # line | dashed | dotted | dot | cross | band
+    mark: str  # line | thick | dashed | dotted | dot | ring | cross | band
     text: str
 
 

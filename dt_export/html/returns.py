@@ -23,7 +23,7 @@ def plots(loop: ClosedLoop, baseline: str) -> tuple[Plot, ...]:
         Key("muted", "dotted", "asked"),
         Key("allowed", "band", "allowed for the mean difference"),
     )
-    panels = (_achieved(loop, baseline), _difference(loop.outcomes))
+    panels = (_achieved(loop, baseline), _difference(loop.outcomes, baseline))
     return (Plot(f"Returns in {loop.environment}", keys, panels),)
 
 
@@ -85,13 +85,13 @@ def _row(pair: Pair) -> tuple[str, ...]:
     )
 
 
-def _difference(outcomes: Sequence[Outcome]) -> Panel:
+def _difference(outcomes: Sequence[Outcome], baseline: str) -> Panel:
     """A row for each target: mean difference and interval, over what is allowed."""
 
     def draw(figure: Figure) -> None:
         from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-        ax = axes(figure, "mean return of the artifact minus baseline", left=66.0)
+        ax = axes(figure, f"mean return: artifact minus {baseline}", left=66.0)
         ax.set_ylabel("asked")
         for at, outcome in enumerate(outcomes):
             if not all(map(math.isfinite, (outcome.low, outcome.difference, outcome.high))):

@@ -42,12 +42,13 @@ def verdict(report: Report) -> Verdict:
 
 def _contract(report: Report) -> Iterator[Check]:
     for difference in report.differences:
-        name = difference.partition(":")[0]
-        yield Check("contract", name, "failed", f"differs: {difference}", difference)
+        name, _, values = difference.partition(": ")
+        yield Check("contract", name, "failed", values or difference)
     if not report.differences:
         yield Check("contract", "all facts", "passed", "contract and checkpoint agree")
     for note in report.notes:
-        yield Check("contract", note.partition(":")[0], "skipped", note)
+        name, _, what = note.partition(": ")
+        yield Check("contract", name, "skipped", what or note)
 
 
 def _open_loop(report: Report) -> Iterator[Check]:
