@@ -1,4 +1,4 @@
-"""Chromium without a window, spoken to over the DevTools protocol: what a page does when it opens."""
+"""Chromium without a window, over the DevTools protocol: what a page does when it opens."""
 
 import base64
 import json

@@ -39,7 +39,7 @@ def _plot(trace: ActionTrace, baseline: str, action: ActionSpec, name: str) -> P
     keys = [
         Key("eager", "thick", baseline),
         Key("artifact", "line", "artifact, on the same observations"),
-        Key("rounding", "line", "difference, artifact - " + baseline),
+        Key("text", "line", "difference, artifact - " + baseline),
     ]
     size = len(trace.expected[0])
     panels = [
@@ -85,7 +85,7 @@ def _component(trace: ActionTrace, component: int, title: str, name: str) -> Pan
                 shown, [series[i] for i in shown], color=INK[ink], linewidth=width,
                 drawstyle=style,
             )  # fmt: skip
-        lower.plot(shown, [difference[i] for i in shown], color=INK["rounding"], linewidth=1.0)
+        lower.plot(shown, [difference[i] for i in shown], color=INK["text"], linewidth=1.0)
         largest = max((abs(d) for d in difference if math.isfinite(d)), default=0.0) or SMALLEST
         lower.set_ylim(-1.15 * largest, 1.15 * largest)
         lower.yaxis.set_major_locator(_ends(largest))
@@ -107,13 +107,18 @@ def _component(trace: ActionTrace, component: int, title: str, name: str) -> Pan
 
     worst = max(range(len(difference)), key=lambda i: _size(difference[i]))
     label = (
-        f"{title}: {len(expected)} timesteps, worst difference {numbers.error(_size(difference[worst]))} "
-        f"at timestep {worst}"
+        f"{title}: {len(expected)} timesteps, worst difference "
+        f"{numbers.error(_size(difference[worst]))} at timestep {worst}"
     )
     table = Table(
         ("timestep", "eager", "artifact", "difference"),
         tuple(
-            (str(i), numbers.value(expected[i]), numbers.value(seen[i]), numbers.error(difference[i]))
+            (
+                str(i),
+                numbers.value(expected[i]),
+                numbers.value(seen[i]),
+                numbers.error(difference[i]),
+            )
             for i in _told(difference)
         ),
     )  # fmt: skip
@@ -171,7 +176,7 @@ def _along(trace: ActionTrace, name: str) -> Panel:
         ax.plot(
             shown,
             [max(low, min(high, worst[i])) for i in shown],
-            color=INK["rounding"],
+            color=INK["text"],
             linewidth=1.0,
         )
         if bound:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 DRAWN = 4  # outputs with plots of their own; all are in the table of groups
 SMALLEST = 1e-9  # an error below stands at the bottom edge
-LONGEST = 34  # characters of a group's name beside its line
+LONGEST = 44  # characters of a group's name over its line
 KEYS = (
     Key("artifact", "dot", "artifact, worst error"),
     Key("rounding", "line", "rounding of eager PyTorch itself"),
@@ -219,10 +219,12 @@ def _grouped(points: Sequence[_Point], output: str, name: str) -> Panel:
                           linestyle="solid" if ink == "rounding" else (0, (2, 1)))  # fmt: skip
             x = _clipped(point.worst.error, low, high)
             bad = point.failed is not None
-            ax.plot([x], [at], marker="X" if bad else "o", markersize=7 if bad else 5,
-                    color=INK["failed" if bad else "artifact"], markeredgewidth=0, clip_on=False)  # fmt: skip
+            ax.plot(
+                [x], [at], marker="X" if bad else "o", markersize=7 if bad else 5,
+                color=INK["failed" if bad else "artifact"], markeredgewidth=0, clip_on=False,
+            )  # fmt: skip
             text = str(point.where)
-            shown = text if len(text) <= LONGEST + 10 else text[: LONGEST + 9] + "…"
+            shown = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
             ax.text(low, at - 0.47, shown, fontsize=10.5, color=INK["text"], va="center")
 
     label = f"By kind of input, output {output}: {_said(points)}"

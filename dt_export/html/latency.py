@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
     from dt_export.validation.latency import Latency
 
-WIDE = 20.0  # times the smallest: from here on the axis is logarithmic
+WIDE = 4.0  # times the smallest: from here on the axis of time is logarithmic
+DEEP = 100.0  # the same of counts: else the few slow steps could not be seen
 
 
 def plot(latency: Latency) -> Plot:
     keys = (
         Key("artifact", "band", "steps"),
         Key("rounding", "line", f"median {_us(latency.p50_us)}"),
-        Key("failed", "dashed", f"99 of 100 within {_us(latency.p99_us)}"),
+        Key("bound", "dashed", f"99 of 100 within {_us(latency.p99_us)}"),
     )
     edges, counts = latency.edges_us, latency.counts
 
@@ -35,15 +36,22 @@ def plot(latency: Latency) -> Plot:
         else:
             ax.xaxis.set_major_locator(MaxNLocator(6))
         ax.set_xlim(edges[0], edges[-1])
-        ax.set_ylim(0, max(counts) * 1.08 or 1)
+        fewest = min((count for count in counts if count), default=1)
+        if max(counts) > DEEP * fewest:
+            ax.set_yscale("log")
+            ax.set_ylim(0.6 * fewest, max(counts) * 1.6)
+            ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
+        else:
+            ax.set_ylim(0, max(counts) * 1.08 or 1)
+            ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.axvline(latency.p50_us, color=INK["rounding"], linewidth=1.6)
-        ax.axvline(latency.p99_us, color=INK["failed"], linewidth=1.6, dashes=(5, 3))
+        ax.axvline(latency.p99_us, color=INK["bound"], linewidth=1.6, dashes=(5, 3))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
-        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
 
     label = (
-        f"Latency of Policy.act over {latency.steps} steps: median {_us(latency.p50_us)}, 99 of 100 "
-        f"within {_us(latency.p99_us)}, longest {_us(latency.max_us)}"
+        f"Latency of Policy.act over {latency.steps} steps: median {_us(latency.p50_us)}, "
+        f"99 of 100 within {_us(latency.p99_us)}, longest {_us(latency.max_us)}"
     )
     rows = tuple(
         (f"{low:,.1f}", f"{high:,.1f}", str(count))

@@ -108,7 +108,7 @@ def page(document: Document, made: Made, *, diagnosis: Sequence[str] = ()) -> st
     report, loop = document.report, document.report.closed_loop
     found = checks(report)
     wrong = [c for c in found if c.verdict in ("failed", "undecided")]
-    baseline = "" if loop is None else BASELINES.get(loop.baseline, loop.baseline)
+    baseline: str = "" if loop is None else BASELINES.get(loop.baseline, loop.baseline)
     drawn = errors.plots(report)
     outputs = dict.fromkeys(c.output for c in report.comparisons)
     timed = getattr(report, "latency", None)
@@ -186,10 +186,10 @@ def _compared(document: Document, made: Made) -> Facts:
             if report.stated is None
             else f"{report.precision}, stated {report.stated}",
         ),
-        ("execution provider", document.provider),
+        ("provider", document.provider),
         ("checkpoint", source.model),
         ("revision", source.revision),
-        ("checkpoint sha256", source.sha256),
+        ("weights sha256", source.sha256),
         ("compared with", REFERENCES.get(report.reference, report.reference)),
         (
             "tolerance",
@@ -212,7 +212,7 @@ def _contract(report: Report) -> Facts:
         bounds = ", ".join(f"{low:g} to {high:g}" for low, high in pairs)
     return [
         ("dialect", contract.dialect),
-        ("observation", " x ".join(map(str, state.shape))),
+        ("observation", " x ".join(map(str, state.shape)) + " numbers"),
         ("statistics", None if state.mean is None else "mean and std of the observations"),
         ("action", f"{action.kind}, {action.size}"),
         ("action bounds", bounds),

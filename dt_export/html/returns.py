@@ -42,10 +42,14 @@ def _achieved(loop: ClosedLoop, baseline: str) -> Panel:
                 if not (math.isfinite(pair.expected) and math.isfinite(pair.seen)):
                     continue
                 ax.plot([x, x], [pair.expected, pair.seen], color=INK["artifact"], linewidth=1.0)
-                ax.plot([x], [pair.expected], linestyle="none", marker="o", markersize=6,
-                        color=INK["eager"], markerfacecolor="none", markeredgewidth=1.3)  # fmt: skip
-                ax.plot([x], [pair.seen], linestyle="none", marker="o", markersize=3.4,
-                        color=INK["artifact"], markeredgewidth=0)  # fmt: skip
+                ax.plot(
+                    [x], [pair.expected], marker="o", markersize=6, color=INK["eager"],
+                    markerfacecolor="none", markeredgewidth=1.3,
+                )  # fmt: skip
+                ax.plot(
+                    [x], [pair.seen], marker="o", markersize=3.4, color=INK["artifact"],
+                    markeredgewidth=0,
+                )  # fmt: skip
         ax.set_xlim(-0.6, len(targets) - 0.4)
         ax.xaxis.set_major_locator(FixedLocator(range(len(targets))))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{targets[round(at)]:g}"))
@@ -63,7 +67,8 @@ def _achieved(loop: ClosedLoop, baseline: str) -> Panel:
     )
     label = f"Returns asked against achieved. {said}"
     columns = (
-        "asked", "seed", baseline, "artifact", "difference", "steps", "part at step", "action error",
+        "asked", "seed", baseline, "artifact", "difference", "steps", "part at step",
+        "action error",
     )  # fmt: skip
     rows = tuple(_row(pair) for target in targets for pair in by_target[target])
     return Panel(
@@ -101,10 +106,14 @@ def _difference(outcomes: Sequence[Outcome], baseline: str) -> Panel:
                 [at - 0.36, at + 0.36], -outcome.margin, outcome.margin,
                 color=INK["allowed"], alpha=0.25, linewidth=0,
             )  # fmt: skip
-            ax.plot([outcome.low, outcome.high], [at, at], color=INK[ink], linewidth=2.2, marker="|",
-                    markersize=11, markeredgewidth=2.0)  # fmt: skip
-            ax.plot([outcome.difference], [at], marker="X" if ink == "failed" else "o", markersize=7,
-                    color=INK[ink], markeredgewidth=0)  # fmt: skip
+            ax.plot(
+                [outcome.low, outcome.high], [at, at], color=INK[ink], linewidth=2.2, marker="|",
+                markersize=11, markeredgewidth=2.0,
+            )  # fmt: skip
+            ax.plot(
+                [outcome.difference], [at], marker="X" if ink == "failed" else "o", markersize=7,
+                color=INK[ink], markeredgewidth=0,
+            )  # fmt: skip
         ax.axvline(0, color=INK["muted"], linewidth=0.9)
         ax.grid(False, axis="y")
         ax.grid(True, axis="x")
@@ -125,7 +134,8 @@ def _difference(outcomes: Sequence[Outcome], baseline: str) -> Panel:
     )
     label = f"{title}. {said}"
     columns = (
-        "asked", "seeds", "mean difference", "from", "to", "allowed", "identical episodes", "verdict",
+        "asked", "seeds", "mean difference", "from", "to", "allowed", "identical episodes",
+        "verdict",
     )  # fmt: skip
     rows = tuple(
         (

@@ -13,7 +13,7 @@ from dt_export.validation.checks import Check, checks, verdict
 from dt_export.validation.document import Document
 
 SHOWN = 10  # errors that GitHub shows of a step; the last one says how many there are
-_MARKS = {"passed": "✅", "failed": "❌", "undecided": "⚠️", "skipped": "➖"}
+_MARKS = {"passed": "✅", "failed": "❌", "undecided": "⚠️", "skipped": "⚪"}
 _LONGEST = 500  # characters of a cell
 
 
