@@ -15,7 +15,8 @@ from dt_export.files.writing import Output, atomic
 from dt_export.html import actions, errors, latency, numbers, returns
 from dt_export.html.plot import Plot, Table
 from dt_export.html.rendering import rendered
-from dt_export.validation.checks import BASELINES, Check, checks, verdict
+from dt_export.validation.checks import Check, checks, verdict
+from dt_export.validation.closed_loop import BASELINES
 from dt_export.validation.document import Document
 from dt_export.validation.report import Report
 
@@ -108,10 +109,10 @@ def page(document: Document, made: Made, *, diagnosis: Sequence[str] = ()) -> st
     report, loop = document.report, document.report.closed_loop
     found = checks(report)
     wrong = [c for c in found if c.verdict in ("failed", "undecided")]
-    baseline: str = "" if loop is None else BASELINES.get(loop.baseline, loop.baseline)
+    baseline = "" if loop is None else BASELINES[loop.baseline]
     drawn = errors.plots(report)
     outputs = dict.fromkeys(c.output for c in report.comparisons)
-    timed = getattr(report, "latency", None)
+    timed = None if loop is None else loop.latency
     return rendered(
         "validation.html.jinja",
         name=Path(document.artifact).name,

@@ -99,17 +99,18 @@ def _difference(outcomes: Sequence[Outcome], baseline: str) -> Panel:
         ax = axes(figure, f"mean return: artifact minus {baseline}", left=66.0)
         ax.set_ylabel("asked")
         for at, outcome in enumerate(outcomes):
-            if not all(map(math.isfinite, (outcome.low, outcome.difference, outcome.high))):
+            if not math.isfinite(outcome.difference):
                 continue
             ink = {"passed": "artifact", "undecided": "rounding"}.get(outcome.verdict, "failed")
             ax.fill_betweenx(
                 [at - 0.36, at + 0.36], -outcome.margin, outcome.margin,
                 color=INK["allowed"], alpha=0.25, linewidth=0,
             )  # fmt: skip
-            ax.plot(
-                [outcome.low, outcome.high], [at, at], color=INK[ink], linewidth=2.2, marker="|",
-                markersize=11, markeredgewidth=2.0,
-            )  # fmt: skip
+            if math.isfinite(outcome.high - outcome.low):  # one episode has no interval
+                ax.plot(
+                    [outcome.low, outcome.high], [at, at], color=INK[ink], linewidth=2.2,
+                    marker="|", markersize=11, markeredgewidth=2.0,
+                )  # fmt: skip
             ax.plot(
                 [outcome.difference], [at], marker="X" if ink == "failed" else "o", markersize=7,
                 color=INK[ink], markeredgewidth=0,
@@ -126,7 +127,7 @@ def _difference(outcomes: Sequence[Outcome], baseline: str) -> Panel:
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
 
     confidence = outcomes[0].confidence if outcomes else 0.95
-    title = f"Mean difference, {confidence:.0%} interval"
+    title = f"Mean difference, {100 * confidence:.3g} % interval"
     said = "; ".join(
         f"asked {o.target_return:g}: {o.difference:+.3g} ({o.low:+.3g} to {o.high:+.3g}), "
         f"allowed {o.margin:.3g}, {o.verdict}"

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from dt_export.validation.closed_loop import BASELINES
 from dt_export.validation.levels import Comparison
 from dt_export.validation.report import Report
 
 if TYPE_CHECKING:
-    from dt_export.validation.closed_loop import ClosedLoop, Outcome
+    from dt_export.validation.closed_loop import ClosedLoop, Outcome, Pair
 
 Verdict = Literal["passed", "failed", "undecided", "skipped"]
 AREAS = ("contract", "open loop", "golden", "trace", "closed loop")
@@ -98,29 +99,40 @@ def _closed_loop(report: Report) -> Iterator[Check]:
         yield Check("closed loop", "returns", "skipped", why)
         return
     for outcome in loop.outcomes:
-        yield _returns(loop, outcome)
+        name = f"{loop.environment}, target {outcome.target_return:g}"
+        pairs = [pair for pair in loop.pairs if pair.target_return == outcome.target_return]
+        yield _returns(loop, outcome, name, pairs)
+        if outcome.forced_error is not None:
+            yield _actions(loop, outcome, f"{name}, actions", pairs)
 
 
-def _returns(loop: ClosedLoop, outcome: Outcome) -> Check:
-    name = f"{loop.environment}, target {outcome.target_return:g}"
-    problems = [
-        f"seed {pair.seed}: {pair.problem}"
-        for pair in loop.pairs
-        if pair.target_return == outcome.target_return and pair.problem is not None
-    ]
-    baseline = BASELINES.get(loop.baseline, loop.baseline)
+def _returns(loop: ClosedLoop, outcome: Outcome, name: str, pairs: list[Pair]) -> Check:
+    """What both earned, each in its own episodes."""
     earned = (
-        f"artifact {outcome.seen:.1f}, {baseline} {outcome.expected:.1f} over {outcome.episodes} "
-        f"seeds; difference {outcome.difference:+.3g}, {outcome.confidence:.0%} interval "
-        f"{outcome.low:+.3g} to {outcome.high:+.3g}, allowed ±{outcome.margin:.3g}"
+        f"artifact {outcome.seen:.1f}, {BASELINES[loop.baseline]} {outcome.expected:.1f} over "
+        f"{outcome.episodes} seeds; difference {outcome.difference:+.3g}, "
+        f"{100 * outcome.confidence:.3g} % interval {outcome.low:+.3g} to {outcome.high:+.3g}, "
+        f"allowed ±{outcome.margin:.3g}"
     )
+    problems = [f"seed {pair.seed}: {pair.problem}" for pair in pairs if pair.problem is not None]
+    message = earned
     if problems:
-        return Check("closed loop", name, "failed", problems[0], "\n".join((*problems, earned)))
-    if outcome.verdict == "undecided":
-        needed = "" if outcome.needed is None else f"; about {outcome.needed} episodes would decide"
-        return Check("closed loop", name, "undecided", f"undecided: {earned}{needed}", earned)
-    decided: Verdict = "passed" if outcome.verdict == "passed" else "failed"
-    return Check("closed loop", name, decided, earned, earned)
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        message = problems[0] + more
+    elif outcome.verdict == "undecided" and outcome.needed is not None:
+        message += f"; about {outcome.needed} episodes would settle it"
+    return Check("closed loop", name, outcome.verdict, message, "\n".join((*problems, earned)))
 
 
-BASELINES = {"eager": "eager PyTorch", "fp32": "fp32"}
+def _actions(loop: ClosedLoop, outcome: Outcome, name: str, pairs: list[Pair]) -> Check:
+    """The artifact's actions on the observations of the baseline's episodes."""
+    beyond = [pair for pair in loop.beyond if pair in pairs]
+    message = (
+        f"worst error {outcome.forced_error:.1e} on the observations of {BASELINES[loop.baseline]}"
+    )
+    if loop.forced_bound is not None:
+        message += f", allowed {loop.forced_bound:.1e}"
+    lines = [f"seed {pair.seed}: off by {pair.forced_error:.1e}" for pair in beyond]
+    return Check(
+        "closed loop", name, "failed" if beyond else "passed", message, "\n".join((message, *lines))
+    )
