@@ -15,7 +15,7 @@ from dt_export.files.writing import Output, atomic
 from dt_export.html import actions, errors, latency, numbers, returns
 from dt_export.html.plot import Plot, Table
 from dt_export.html.rendering import rendered
-from dt_export.validation.checks import Check, checks, verdict
+from dt_export.validation.checks import Check, checks, counted, verdict
 from dt_export.validation.closed_loop import BASELINES
 from dt_export.validation.document import Document
 from dt_export.validation.report import Report
@@ -157,7 +157,7 @@ def _summary(report: Report, found: Sequence[Check]) -> str:
         worst = max(finite, key=report.share)
         level = report.level(worst)
         text += (
-            f" In {report.cases} cases the worst error is {numbers.error(worst.error)}; "
+            f" In {counted(report.cases, 'case')} the worst error is {numbers.error(worst.error)}; "
             f"{numbers.error(level.bound)} is allowed, and the model's own rounding in "
             f"{report.counted} is {numbers.error(level.rounding)}."
         )

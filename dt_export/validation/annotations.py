@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TextIO
 
-from dt_export.validation.checks import Check, checks, verdict
+from dt_export.validation.checks import Check, checks, counted, verdict
 from dt_export.validation.document import Document
 
 SHOWN = 10  # errors that GitHub shows of a step; the last one says how many there are
@@ -70,7 +70,7 @@ def summary(document: Document) -> str:
         f"### {_MARKS[word]} {_cell(PurePath(document.artifact).name)}: {word}",
         "",
         f"Checkpoint {_cell(report.contract.source.model)}, {_cell(report.contract.graph)} graph, "
-        f"{report.cases} cases, seed {report.seed}.",
+        f"{counted(report.cases, 'case')}, seed {report.seed}.",
         "",
         "| | area | check | found |",
         "| --- | --- | --- | --- |",

@@ -77,7 +77,7 @@ def _open_loop(report: Report) -> Iterator[Check]:
             yield Check("open loop", name, "failed", message, message)
         else:
             worst = max(members, key=report.share)
-            message = f"{len(members)} cases, worst: {_said(report, worst)}"
+            message = f"{counted(len(members), 'case')}, worst: {_said(report, worst)}"
             yield Check("open loop", name, "passed", message)
 
 
@@ -136,3 +136,8 @@ def _actions(loop: ClosedLoop, outcome: Outcome, name: str, pairs: list[Pair]) -
     return Check(
         "closed loop", name, "failed" if beyond else "passed", message, "\n".join((message, *lines))
     )
+
+
+def counted(number: int, what: str) -> str:
+    """``1 case``, ``2 cases``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,10 +1,12 @@
 """``dt-export validate --junit``: a validation as the XML that CI servers read."""
 
 import re
-from collections.abc import Mapping
-from pathlib import PurePath
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePath
 from xml.etree import ElementTree
 
+from dt_export.files.ours import is_junit
+from dt_export.files.writing import Output, atomic
 from dt_export.validation.checks import AREAS, Check, checks
 from dt_export.validation.document import Document
 
@@ -38,6 +40,17 @@ def junit(
     ElementTree.indent(root, " ")
     text = ElementTree.tostring(root, encoding="unicode")
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+
+
+def write_junit(text: str, path: Path, *, inputs: Iterable[Path] = (), force: bool = False) -> None:
+    """Write what ``junit`` gave, all of it or nothing.
+
+    Raises:
+        UsageError: the file is one of ``inputs``, or exists, is no JUnit XML of ours and there is
+            no ``force``, or it cannot be written.
+    """
+    with atomic(Output(path, "--junit", is_junit, tuple(inputs), force)) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _suite(

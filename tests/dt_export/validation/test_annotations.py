@@ -61,12 +61,12 @@ def test_no_text_begins_a_command_of_its_own():
 SUMMARY = """\
 ### ❌ hopper.onnx: failed
 
-Checkpoint bundled:hopper, policy graph, 1 cases, seed 7.
+Checkpoint bundled:hopper, policy graph, 1 case, seed 7.
 
 | | area | check | found |
 | --- | --- | --- | --- |
 | ❌ | contract | max\\_ep\\_len | the artifact's contract says 999 \\| 1 &lt;b&gt; |
-| ✅ | open loop | T = 1..20, B = 1, action | 1 cases, worst: B=1 T=1 padding=0: expected 0.5, \
+| ✅ | open loop | T = 1..20, B = 1, action | 1 case, worst: B=1 T=1 padding=0: expected 0.5, \
 seen 0.5 (error 1.0e-07, allowed 1.0e-05, rounding 0.0e+00) |
 | ⚪ | closed loop | returns | no environment was given: add --env |
 

@@ -6,8 +6,10 @@ from xml.etree import ElementTree
 import pytest
 from reports_made_here import HOSTILE, documented, failed, passed, played, undecided
 
+from dt_export.errors import UsageError
+from dt_export.files.ours import is_junit
 from dt_export.validation.checks import AREAS, checks
-from dt_export.validation.junit import junit
+from dt_export.validation.junit import junit, write_junit
 
 junitparser = pytest.importorskip("junitparser")
 REPORTS = {
@@ -101,3 +103,14 @@ def test_times_are_those_of_the_areas():
     document = junitparser.JUnitXml.fromstring(text.encode())
     assert document.time == 1.75
     assert {suite.name: suite.time for suite in document}["hopper.onnx: open loop"] == 1.25
+
+
+def test_an_earlier_one_is_replaced_and_nothing_else_is(tmp_path):
+    path, text = tmp_path / "out.xml", junit(documented(passed()))
+    for _ in range(2):
+        write_junit(text, path)
+    assert is_junit(path) and path.read_text("utf-8") == text
+    path.write_text('<testsuites name="mine"/>', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"--junit .*did not write it"):
+        write_junit(text, path)
+    write_junit(text, path, force=True)
