@@ -25,9 +25,10 @@ def in_arithmetic(model: AnyModel, arithmetic: str) -> AnyModel:
     """The model itself for ``fp32``, else a copy that computes otherwise."""
     if arithmetic == "fp32":
         return model
-    copied = copy.deepcopy(model)
+    copied: AnyModel = copy.deepcopy(model)
     if arithmetic == "float64":
-        return copied.double()
+        copied.double()
+        return copied
     for block in cast(list[Block], list(copied.blocks)):
         for part in block.modules():
             if isinstance(part, nn.Linear):

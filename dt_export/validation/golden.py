@@ -146,7 +146,7 @@ def _settled(
             f"a {contract.graph} graph has no actions to record: "
             "export --graph policy, step or sequence"
         )
-    if differences := contract_differences(contract, checkpoint):
+    if differences := contract_differences(contract, checkpoint, contract.target_returns):
         raise UsageError(f"the artifact was not exported from this checkpoint: {differences[0]}")
     # A compiled policy is one row of any number.
     fixed = None if contract.compiled else contract.batch_size

@@ -19,6 +19,7 @@ from dt_export.graphs.trials import Case
 # The artifact's worst error over the worst rounding, and the same of root mean squares. The largest
 # seen in good artifacts of all dialects, graphs and targets are in docs/validate.md.
 WORST, MEAN = 4.0, 3.0
+ENOUGH = 100  # numbers in a group, for a root mean square that tells something
 EPSILON = 2.0**-23  # of float32
 FLOOR, FLOOR_MEAN = 2 * EPSILON, EPSILON / 2  # where eager is exact, another order need not be
 # No bound is wider, however large the rounding: then the numbers of the network mean little.
@@ -84,16 +85,25 @@ def levels(
         members.setdefault((comparison.output, comparison.extreme), []).append(comparison)
     found = []
     for (output, extreme), mine in members.items():
-        worst = max(comparison.rounding for comparison in mine)
-        mean = root_mean_square((c.rounding_rms, c.count) for c in mine)
-        if tolerance is None:
-            ceiling = CEILINGS[precision]
-            bound = min(max(WORST * worst, FLOOR), ceiling)
-            bound_mean = min(max(MEAN * mean, FLOOR_MEAN), ceiling)
-        else:
-            bound = bound_mean = tolerance
+        # Extreme inputs are few: what usual ones are rounded by goes for them too.
+        counted = [*mine, *members.get((output, False), ())]
+        worst = max(comparison.rounding for comparison in counted)
+        mean = max(
+            root_mean_square((c.rounding_rms, c.count) for c in some) for some in (mine, counted)
+        )
+        bound = bound_of(worst, precision, tolerance)
+        bound_mean = min(max(MEAN * mean, FLOOR_MEAN), CEILINGS[precision])
+        if tolerance is not None:
+            bound_mean = tolerance
         found.append(Level(output, extreme, worst, mean, bound, bound_mean))
     return tuple(found)
+
+
+def bound_of(rounding: float, precision: str, tolerance: float | None = None) -> float:
+    """What a single number may be off where the worst rounding is this."""
+    if tolerance is not None:
+        return tolerance
+    return min(max(WORST * rounding, FLOOR), CEILINGS[precision])
 
 
 def root_mean_square(parts: Iterable[tuple[float, int]]) -> float:

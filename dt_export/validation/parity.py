@@ -35,6 +35,7 @@ def check(
     reference_name: str = "eager",
     tolerance: float | None = None,
     precision: str | None = None,
+    targets: tuple[float, ...] = (),
     on_case: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Compare an artifact with eager PyTorch.
@@ -46,6 +47,7 @@ def check(
         precision: the precision that the user states. Without it the rounding of fp32 counts: no
             file gets a wider bound by looking like int8. Where the graph, or the contract, is of
             another, the strictest counts; that is a difference too.
+        targets: returns that the user says were chosen at export.
         on_case: called with (cases done, cases in all).
     """
     contract, seed = opened.contract, secrets.randbits(32) if seed is None else seed
@@ -53,7 +55,7 @@ def check(
     counted = next((name for name in STRICTEST_FIRST if name in said), "fp32")
     differences = (
         *precision_differences(opened, precision),
-        *contract_differences(contract, checkpoint),
+        *contract_differences(contract, checkpoint, targets),
     )
     comparisons: list[Comparison] = []
     if _comparable(contract, checkpoint):

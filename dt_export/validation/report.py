@@ -6,7 +6,14 @@ import numpy as np
 from dt_runtime.contract import Contract, Validation
 
 from dt_export.validation.closed_loop import ClosedLoop
-from dt_export.validation.levels import WELL_CONDITIONED, Comparison, Level, root_mean_square
+from dt_export.validation.levels import (
+    ENOUGH,
+    WELL_CONDITIONED,
+    Comparison,
+    Level,
+    root_mean_square,
+)
+from dt_export.validation.trace import TraceResult
 
 
 @dataclass(frozen=True)
@@ -18,6 +25,22 @@ class Drift:
     rms: float
     rounding_rms: float
     bound: float
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What came of a golden episode."""
+
+    file: str
+    acts: int  # calls that were compared
+    max_abs_error: float
+    tolerance: float
+    mismatches: int
+    first_mismatch: str | None  # in words
+
+    @property
+    def passed(self) -> bool:
+        return self.acts > 0 and not self.mismatches
 
 
 @dataclass(frozen=True)
@@ -37,6 +60,8 @@ class Report:
     closed_loop: ClosedLoop | None = None  # of a smaller precision, against fp32
     not_played: str | None = None  # why there is none
     notes: tuple[str, ...] = ()  # what was not checked, and what the user may have chosen
+    golden: Replayed | None = None  # a golden episode
+    trace: TraceResult | None = None  # recorded episodes
 
     def level(self, comparison: Comparison) -> Level:
         """What the comparison is judged by."""
@@ -75,15 +100,16 @@ class Report:
             members.setdefault((c.case.group, c.output, c.extreme), []).append(c)
         found = []
         for (group, output, _), mine in members.items():
-            level = self.level(mine[0])
+            level, enough = self.level(mine[0]), sum(c.count for c in mine) >= ENOUGH
             rms = root_mean_square((c.rms, c.count) for c in mine)
-            if (group, output) not in failed and not rms <= level.bound_rms:
+            if enough and (group, output) not in failed and not rms <= level.bound_rms:
                 found.append(Drift(group, output, rms, level.rounding_rms, level.bound_rms))
         return tuple(found)
 
     @property
     def passed(self) -> bool:
-        return self.equal and (self.closed_loop is None or self.closed_loop.passed)
+        others = (self.golden, self.trace, self.closed_loop)
+        return self.equal and all(other is None or other.passed for other in others)
 
     @property
     def equal(self) -> bool:
