@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from dt_runtime.contract import ActionSpec
 
-from dt_export.html import numbers
-from dt_export.html.drawing import INK, WIDTH, axes, logarithmic, svg
+from dt_export.html import along, numbers
+from dt_export.html.drawing import INK, WIDTH, svg
 from dt_export.html.plot import Key, Panel, Plot, Table
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 DRAWN = 6  # components
 TRACES = 3  # episodes
-STEPS = 360  # drawn of an episode: one for each pixel
 HEIGHT = 300.0
 SMALLEST = 1e-9
 
@@ -68,7 +67,7 @@ def _component(trace: ActionTrace, component: int, title: str, name: str) -> Pan
     expected = [row[component] for row in trace.expected]
     seen = [row[component] for row in trace.seen]
     difference = [b - a for a, b in zip(expected, seen, strict=True)]
-    shown = _shown(expected, difference)
+    shown = along.stand_out(expected, difference)
     integers = all(value == round(value) for value in (*expected, *difference))
 
     def draw(figure: Figure) -> None:
@@ -143,54 +142,11 @@ def _told(difference: Series, count: int = 8) -> list[int]:
     return sorted(sorted(range(len(difference)), key=lambda i: -_size(difference[i]))[:count])
 
 
-def _shown(expected: Series, difference: Series) -> list[int]:
-    """Every timestep, or of a long episode those of each stretch that stand out most."""
-    steps = len(expected)
-    if steps <= STEPS:
-        return list(range(steps))
-    shown = {0, steps - 1}
-    for stretch in range(STEPS // 3):
-        members = range(stretch * steps // (STEPS // 3), (stretch + 1) * steps // (STEPS // 3))
-        shown |= {min(members, key=lambda i: expected[i]), max(members, key=lambda i: expected[i])}
-        shown.add(max(members, key=lambda i: _size(difference[i])))
-    return sorted(shown)
-
-
 def _along(trace: ActionTrace, name: str) -> Panel:
     """The worst difference among the components, by timestep."""
     worst = [
         max(_size(b - a) for a, b in zip(*rows, strict=True))
         for rows in zip(trace.expected, trace.seen, strict=True)
     ]
-    bound = trace.bound or 0.0
-    shown = _shown(worst, worst)
-    drawn = (*(worst[i] for i in shown), bound)
-    finite = [value for value in drawn if SMALLEST < value < math.inf]
-
-    def draw(figure: Figure) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        ax = axes(figure, "timestep")
-        logarithmic(ax, min(finite, default=SMALLEST), max(finite, default=1.0) * 1.5)
-        low, high = ax.get_ylim()
-        ax.plot(
-            shown,
-            [max(low, min(high, worst[i])) for i in shown],
-            color=INK["text"],
-            linewidth=1.0,
-        )
-        if bound:
-            ax.axhline(bound, color=INK["bound"], linewidth=1.4, dashes=(5, 3))
-        ax.set_xlim(0, max(1, len(worst) - 1))
-        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-
     title = "Worst difference by timestep"
-    over = sum(value > bound for value in worst) if bound else 0
-    told = f"{title}: at most {numbers.error(max(worst))}"
-    if bound:
-        told += f", allowed {numbers.error(bound)}, beyond it at {over} of {len(worst)} timesteps"
-    table = Table(
-        ("timestep", "worst difference"),
-        tuple((str(i), numbers.error(worst[i])) for i in _told(worst)),
-    )
-    return Panel(title, told, svg(draw, name, told, HEIGHT), table)
+    return along.panel(title, {"text": worst}, trace.bound, name, HEIGHT)

@@ -12,7 +12,7 @@ from pathlib import Path
 from dt_export.errors import UsageError
 from dt_export.files.ours import is_page
 from dt_export.files.writing import Output, atomic
-from dt_export.html import actions, errors, latency, numbers, returns
+from dt_export.html import actions, errors, latency, numbers, returns, trace
 from dt_export.html.plot import Plot, Table
 from dt_export.html.rendering import rendered
 from dt_export.validation.checks import Check, checks, counted, verdict
@@ -22,6 +22,7 @@ from dt_export.validation.report import Report
 
 SUFFIXES = (".html", ".htm")
 NEEDED = ("matplotlib", "jinja2")
+SHOWN = 60  # checks of an area that passed
 NAMED = 5  # failed checks in the verdict; the table has all
 REFERENCES = {"eager": "eager PyTorch", "transformers": "transformers"}
 
@@ -110,6 +111,7 @@ def page(document: Document, made: Made, *, diagnosis: Sequence[str] = ()) -> st
     found = checks(report)
     wrong = [c for c in found if c.verdict in ("failed", "undecided")]
     baseline = "" if loop is None else BASELINES[loop.baseline]
+    shown = _shown(found)
     drawn = errors.plots(report)
     outputs = dict.fromkeys(c.output for c in report.comparisons)
     timed = None if loop is None else loop.latency
@@ -123,7 +125,9 @@ def page(document: Document, made: Made, *, diagnosis: Sequence[str] = ()) -> st
         diagnosis=diagnosis,
         compared=_compared(document, made),
         command=made.command,
-        checks=found,
+        checks=shown,
+        more_checks=len(found) - len(shown),
+        trace=None if report.trace is None else trace.plot(report.trace),
         reference=REFERENCES.get(report.reference, report.reference),
         errors=drawn,
         not_drawn=", ".join(list(outputs)[errors.DRAWN :] if len(outputs) > errors.DRAWN else ()),
@@ -162,6 +166,18 @@ def _summary(report: Report, found: Sequence[Check]) -> str:
             f"{report.counted} is {numbers.error(level.rounding)}."
         )
     return text
+
+
+def _shown(found: Sequence[Check]) -> list[Check]:
+    """All that did not pass, and of each area the first ones that did."""
+    passed: dict[str, int] = {}
+    shown = []
+    for check in found:
+        if check.verdict == "passed":
+            passed[check.area] = passed.get(check.area, 0) + 1
+        if check.verdict != "passed" or passed[check.area] <= SHOWN:
+            shown.append(check)
+    return shown
 
 
 def _left_out(check: Check) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Literal
 
 from dt_export.validation.closed_loop import BASELINES
@@ -30,7 +31,13 @@ class Check:
 
 def checks(report: Report) -> tuple[Check, ...]:
     """Every check that was made, and those that were not, with why."""
-    return (*_contract(report), *_open_loop(report), *_closed_loop(report))
+    return (
+        *_contract(report),
+        *_open_loop(report),
+        _golden(report),
+        *_trace(report),
+        *_closed_loop(report),
+    )
 
 
 def verdict(report: Report) -> Verdict:
@@ -92,6 +99,44 @@ def _said(report: Report, comparison: Comparison) -> str:
     )
 
 
+def _golden(report: Report) -> Check:
+    found = report.golden
+    if found is None:
+        return Check("golden", "golden episode", "skipped", "none was given: add --golden")
+    name, calls = PurePath(found.file).name, counted(found.acts, "call")
+    if found.passed:
+        message = (
+            f"{calls} of act, worst difference {found.max_abs_error:.1e}, allowed "
+            f"{found.tolerance:.1e}"
+        )
+        return Check("golden", name, "passed", message)
+    message = f"{counted(found.mismatches, 'mismatch', 'mismatches')} in {calls} of act"
+    if found.first_mismatch is not None:
+        message += f", the first: {found.first_mismatch}"
+    return Check("golden", name, "failed", message)
+
+
+def _trace(report: Report) -> Iterator[Check]:
+    trace = report.trace
+    if trace is None:
+        yield Check("trace", "recorded episodes", "skipped", "none were given: add --trace")
+        return
+    if not trace.episodes:
+        yield Check("trace", trace.source, "failed", "there is no episode in it")
+    failed = set(map(id, trace.failures))
+    for along in trace.episodes:
+        message = f"{counted(len(along.errors), 'timestep')}"
+        if along.errors:
+            message += (
+                f", worst error {max(along.errors):.1e} at timestep {along.worst}, allowed "
+                f"{trace.bound:.1e}"
+            )
+        if along.problem is not None:
+            message = f"{along.problem} ({message})"
+        name = f"episode {along.episode}, target {along.target_return:g}"
+        yield Check("trace", name, "failed" if id(along) in failed else "passed", message)
+
+
 def _closed_loop(report: Report) -> Iterator[Check]:
     loop = report.closed_loop
     if loop is None:
@@ -138,6 +183,6 @@ def _actions(loop: ClosedLoop, outcome: Outcome, name: str, pairs: list[Pair]) -
     )
 
 
-def counted(number: int, what: str) -> str:
+def counted(number: int, one: str, many: str | None = None) -> str:
     """``1 case``, ``2 cases``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
