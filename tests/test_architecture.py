@@ -141,7 +141,13 @@ def test_how_to_add_a_target(graph, checkpoint_path, tmp_path, monkeypatch, caps
 def test_what_help_lists_is_what_there_is():
     """Help reads names from tables that import no PyTorch."""
     assert tuple(GRAPHS) == tuple(options.GRAPHS) == tuple(checks.GRAPHS)
-    assert tuple(DTYPES) == options.PRECISIONS == checks.PRECISIONS == tuple(TOLERANCES) == tuple(CEILINGS)
+    assert (
+        tuple(DTYPES)
+        == options.PRECISIONS
+        == checks.PRECISIONS
+        == tuple(TOLERANCES)
+        == tuple(CEILINGS)
+    )
     assert set(TARGETS) <= {command.__name__ for command in COMMANDS}
 
 
