@@ -8,13 +8,16 @@ from dt_export.errors import UsageError
 from dt_export.process.terminal import one_line
 
 
-def make_environment(typed: str | None, stated: str | None = None) -> Any:
+def make_environment(
+    typed: str | None, stated: str | None = None, *, render_mode: str | None = None
+) -> Any:
     """A Gymnasium environment by name.
 
     Args:
         typed: the name that the user typed. For ``module:Name-v0`` the module is imported.
         stated: the name in a file, used if the user typed none. A module that only a file names is
             never imported, since it may do anything.
+        render_mode: how it should render, if at all.
 
     Raises:
         UsageError: gymnasium is missing, no name is given, the name is unknown or would import a
@@ -37,7 +40,8 @@ def make_environment(typed: str | None, stated: str | None = None) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on newer versions of an environment
-            return gymnasium.make(name)
+            mode: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+            return gymnasium.make(name, **mode)
     except gymnasium.error.Error as error:
         raise UsageError(one_line(f"--env {name}: {error}")) from None
     except ImportError as error:

@@ -8,6 +8,7 @@ from dt_export.cli.show.golden import recorded, replayed
 from dt_export.cli.show.lists import dialects, health, presets
 from dt_export.cli.show.parity import comparisons, verdict
 from dt_export.cli.show.progress import cases, steps
+from dt_export.cli.show.video import video
 
 __all__ = [
     "cases",
@@ -23,4 +24,5 @@ __all__ = [
     "replayed",
     "steps",
     "verdict",
+    "video",
 ]
