@@ -15,7 +15,7 @@ from dt_export.files.writing import Output
 from dt_export.process.terminal import one_line
 from dt_export.recording.offscreen import make_rendering, picture
 from dt_export.recording.shots import Filmed, Shot, shots
-from dt_export.recording.video import Video, check_format, pace, writing
+from dt_export.recording.video import Pace, Video, check_format, pace, writing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -95,6 +95,7 @@ def record_side_by_side(
     name: str,
     *,
     seed: int | None = None,
+    speed: float = 1.0,
     on_step: Callable[[int], None] | None = None,
 ) -> list[Recorded]:
     """Record one episode of each side, all beside each other and in step.
@@ -107,6 +108,7 @@ def record_side_by_side(
         make: makes an environment in a render mode; called once for each side.
         name: of the environment, for messages.
         seed: all episodes begin with it.
+        speed: of the video, 1 is real time.
         on_step: called with the number of steps that the longest episode has so far.
 
     Raises:
@@ -117,13 +119,16 @@ def record_side_by_side(
 
     with ExitStack() as stack:
         tracks: list[_Track] = []
+        tempo: Pace | None = None
         for side in sides:
             env = make_rendering(make, name)
             stack.callback(env.close)
             _check(side, env, name)
-            tracks.append(_Track(output, side, env, name, seed))
-        seconds = pace(output, _fps(tracks[0].env)).seconds
-        video = stack.enter_context(writing(output, seconds))
+            tempo = tempo or pace(output, speed * _fps(env))
+            tracks.append(_Track(output, side, env, name, seed, tempo.every))
+        if tempo is None:
+            raise ValueError("there are no sides to record")
+        video = stack.enter_context(writing(output, tempo.seconds))
         while any([track.advance() for track in tracks]):
             video.add(beside([track.panel for track in tracks]))
             if on_step is not None:
@@ -143,8 +148,10 @@ def asking(policy: Policy, target_return: float | None, name: str) -> str:
 class _Track:
     """One side as it is being played."""
 
-    def __init__(self, output: Output, side: Side, env: Any, name: str, seed: int | None):
-        self.env, self._title = env, side.title
+    def __init__(
+        self, output: Output, side: Side, env: Any, name: str, seed: int | None, every: int
+    ):
+        self._title = side.title
         self._style = _style(output, side.title, side.policy, env, name)
         self.shot = Shot(0, picture(env, name), None, 0.0, 0.0, ())
         self.panel = self._drawn()
@@ -154,7 +161,7 @@ class _Track:
             env,
             seed=seed,
             target_return=side.target_return,
-            every=pace(output, _fps(env)).every,
+            every=every,
             name=name,
         )
 
@@ -197,7 +204,7 @@ def _style(output: Output, title: str, policy: Policy, env: Any, name: str) -> "
 
 def _fps(env: Any) -> float:
     """Steps a second."""
-    stated = (getattr(env, "metadata", None) or {}).get("render_fps")
+    stated: Any = (getattr(env, "metadata", None) or {}).get("render_fps")
     usable = isinstance(stated, int | float) and 0 < stated < 1e6
     return float(stated) if usable else FPS
 

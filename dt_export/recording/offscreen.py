@@ -17,6 +17,7 @@ MODE = "rgb_array"
 RENDERER = "MUJOCO_GL"  # MuJoCo reads it, and so does Gymnasium
 RENDERERS = ("egl", "osmesa")  # EGL first: it uses a GPU where there is one
 PROBE = "import mujoco; mujoco.GLContext(16, 16).make_current()"
+TRACKING = 1  # MuJoCo's mjCAMERA_TRACKING
 SECONDS = 60  # for the probe: a driver may hang
 INSTALL = (
     "MuJoCo needs EGL or OSMesa to render without a screen: `apt install libegl1 libgl1`, or "
@@ -80,6 +81,7 @@ def make_rendering(make: Callable[[str], Any], name: str) -> Any:
                 f"--record: {one_line(name)} cannot render to arrays: it needs render_mode "
                 f"{MODE!r}, and its render modes are: {offered}"
             )
+        _follow(env)
         env.reset()
         picture(env, name)
     except BaseException:
@@ -107,6 +109,18 @@ def picture(env: Any, name: str) -> np.ndarray:
             f"type {frame.dtype}, expected uint8 of [height, width, 3]"
         )
     return frame
+
+
+def _follow(env: Any) -> None:
+    """Let the camera follow the body that a Gymnasium environment of MuJoCo names.
+
+    Gymnasium 1.4 has the body, but keeps the camera where it is, and the robot walks out of view.
+    """
+    renderer: Any = getattr(getattr(env, "unwrapped", env), "mujoco_renderer", None)
+    config = getattr(renderer, "default_cam_config", None) or {}
+    if "trackbodyid" in config and getattr(renderer, "camera_id", None) == -1:
+        renderer.default_cam_config = {**config, "type": TRACKING}
+        renderer.camera_id = None  # as it is configured
 
 
 def _is_mujoco(env: Any) -> bool:

@@ -1,5 +1,6 @@
 """Writing pictures as a GIF or an MP4."""
 
+import math
 import subprocess
 import tempfile
 import zlib
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = (".gif", ".mp4")
-GIF_FPS, MP4_FPS = 25.0, 50.0  # at most so many pictures a second
+GIF_FPS, MP4_FPS = 15.0, 50.0  # at most so many pictures a second
 LONGEST_GIF = 750  # pictures
 LAST = 1.5  # seconds that the last picture stays
 SAMPLES = 12  # pictures that the palette of a GIF is made of
-COLORS = 128
+COLORS = 64
 INSTALL = "`pip install 'dt-export[record]'`"
 
 
@@ -66,7 +67,7 @@ def check_format(output: Output) -> None:
 def pace(output: Output, fps: float) -> Pace:
     """The pace of a video for an environment with ``fps`` steps a second."""
     most = GIF_FPS if output.path.suffix.lower() == ".gif" else MP4_FPS
-    every = max(1, round(fps / most + 0.49))
+    every = max(1, math.ceil(fps / most))
     return Pace(every, every / fps)
 
 
