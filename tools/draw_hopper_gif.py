@@ -18,12 +18,15 @@ IMAGE = Path(__file__).parents[1] / "docs" / "images" / "hopper.gif"
 ENVIRONMENT = "Hopper-v5"
 TARGETS = (3000.0, 800.0)
 SPEED = 2.0
-LARGER = 3  # the floor, which a fast episode would leave
+CAMERA = {"trackbodyid": 2, "distance": 3.4, "elevation": -17.0}
+LARGER = 2  # the floor, which a fast episode would leave
 SQUARES = 12  # from one end of the usual floor to the other
 
 
 def make(mode: str) -> Any:
-    env = gymnasium.make(ENVIRONMENT, render_mode=mode, width=480, height=360)
+    env = gymnasium.make(
+        ENVIRONMENT, render_mode=mode, width=480, height=340, default_camera_config=CAMERA
+    )
     model = env.unwrapped.model
     floor = model.geom("floor")
     floor.size[:2] *= LARGER

@@ -152,7 +152,7 @@ def _caption(style: Style, shot: Shot) -> str:
         return f"actions, the first {MOST_BARS} of {count}"
     low, high = set(style.low), set(style.high)
     if len(low) == len(high) == 1:
-        return f"actions, {_number(style.low[0])} to {_number(style.high[0])}"
+        return f"actions, {style.low[0]:g} to {style.high[0]:g}"
     return "actions, each within its bounds"
 
 
