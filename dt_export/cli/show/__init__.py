@@ -9,6 +9,7 @@ from dt_export.cli.show.golden import recorded, replayed
 from dt_export.cli.show.lists import dialects, health, presets
 from dt_export.cli.show.parity import comparisons, verdict
 from dt_export.cli.show.progress import cases, steps
+from dt_export.cli.show.video import video
 
 __all__ = [
     "cases",
@@ -25,4 +26,5 @@ __all__ = [
     "replayed",
     "steps",
     "verdict",
+    "video",
 ]
