@@ -32,12 +32,20 @@ class Rollout:
     compared: int
     spread: float = 1.0
     resets: bool = False
+    kind: str = "random"  # as of a Case
+
+    def case(self, length: int, full: bool = False) -> Case:
+        return Case(
+            self.group, self.batch, length, kind=self.kind, slots=self.slots, resets=self.resets,
+            full=full,
+        )  # fmt: skip
 
 
 def trials(contract: Contract) -> Iterator[Trial]:
     """A trial for every rollout."""
     for plan in rollouts(contract):
-        case = Case(plan.group, plan.batch, contract.context_length)
+        length = contract.context_length
+        case = plan.case(length)
         yield Trial(case, ("action",), partial(windows, plan))
 
 
@@ -60,11 +68,14 @@ def rollouts(contract: Contract) -> Iterator[Rollout]:
             yield Rollout(group, slots, batch, steps, steps, resets=batch > 1)
     if max(batches) == 1:
         yield Rollout("episodes that begin anew", usual, 1, steps, steps, resets=True)
+    else:  # rows without resets, which tells the two apart where one of them is wrong
+        group = f"slots = {usual}, B = {max(batches)}, no resets"
+        yield Rollout(group, usual, max(batches), context, context)
     many = batches[-1] > 1
-    yield Rollout("extreme inputs", usual, batches[-1], context, context, EXTREME, many)
+    yield Rollout("extreme inputs", usual, batches[-1], context, context, EXTREME, many, "extreme")
     if contract.max_ep_len <= LONGEST:
         past = contract.max_ep_len + context
-        yield Rollout("past the longest episode", usual, batches[0], past, steps)
+        yield Rollout("past the longest episode", usual, batches[0], past, steps, kind="late")
 
 
 def recorded(artifact: Runnable, batch: int, slots: int) -> tuple[Policy, Callable[[], Arrays]]:
@@ -108,19 +119,20 @@ class _Recorded:
 def windows(
     plan: Rollout, artifact: Runnable, rng: np.random.Generator
 ) -> Iterator[tuple[Case, Arrays, Arrays]]:
-    """Play a run; then, by length of window: its case, a policy graph's inputs, what came out."""
+    """Play a run; then, by kind of action: its case, a policy graph's inputs, what came out."""
     contract, batch = artifact.contract, plan.batch
     policy, last_outputs = recorded(artifact, batch, plan.slots)
     spread = plan.spread * contract.return_scale
     policy.reset(rng.uniform(-1.0, 4.0, batch) * spread)
     last = contract.first_timestep + contract.max_ep_len - 1
     history: list[list[Arrays]] = [[] for _ in range(batch)]
-    by_length: dict[int, list[tuple[list[Arrays], Arrays]]] = {}
+    began = [0] * batch  # the step at which the row's episode began
+    by_case: dict[Case, list[tuple[list[Arrays], Arrays]]] = {}
     for step in range(plan.steps):
         if plan.resets and step and rng.random() < 2 / contract.context_length:
             row = int(rng.integers(batch))
             policy.reset(rng.uniform(-1.0, 4.0) * spread, rows=[row])
-            history[row] = []
+            history[row], began[row] = [], step
         states = draw_states(contract, (batch, 1), plan.spread, True, rng)[:, 0]
         states = states.astype(contract.inputs[0].dtype)
         rewards = rng.uniform(-0.1, 0.1, batch) * spread
@@ -144,9 +156,10 @@ def windows(
             if step >= plan.steps - plan.compared:
                 seen = {name: array[row].copy() for name, array in last_outputs().items()}
                 window = history[row][-(end - begin + 1) :]
-                by_length.setdefault(end - begin + 1, []).append((window, seen))
+                case = plan.case(len(window), step - began[row] >= contract.context_length)
+                by_case.setdefault(case, []).append((window, seen))
     dtypes = {spec.name: spec.dtype for spec in contract.inputs}
-    for length, members in sorted(by_length.items()):
+    for case, members in sorted(by_case.items(), key=lambda found: found[0].length):
         names = [name for name in members[0][0][0] if name in (*dtypes, "attention_mask")]
         inputs = {
             name: np.array([[step[name] for step in window] for window, _ in members]).astype(
@@ -156,4 +169,4 @@ def windows(
         }
         inputs.setdefault("timesteps", np.zeros(inputs["attention_mask"].shape, np.int64))
         outputs = {name: np.stack([seen[name] for _, seen in members]) for name in members[0][1]}
-        yield Case(plan.group, batch, length), inputs, outputs
+        yield case, inputs, outputs
