@@ -130,7 +130,7 @@ MUTANTS = (
            weight("attentions.2.output.weight", scaled(SLIGHTLY))),
     Mutant("a bias off by 0.1 %", SCRIPT, NUMBERS,
            breaking.model(lambda m: m.blocks[0].proj.bias.mul_(SLIGHTLY))),
-    Mutant("one weight of a matrix doubled", SEQUENCE, NUMBERS,
+    Mutant("one weight of a matrix doubled", POLICY, NUMBERS,
            weight("blocks.0.fc.weight", lambda w: w * (1 + (np.arange(w.size) == 777)
                                                        .reshape(w.shape)))),
     # Units
@@ -150,8 +150,8 @@ MUTANTS = (
            weight("predict_action.weight", rows_swapped(0, 2))),
     Mutant("two rows of a layer swapped", STEP, NUMBERS,
            weight("blocks.1.fc.weight", rows_swapped(5, 6))),
-    Mutant("two observations swapped", SEQUENCE, NUMBERS,
-           weight("embed_state.weight", rows_swapped(2, 3, axis=1))),
+    Mutant("two observations swapped", POLICY, NUMBERS,
+           weight("joint.linear.weight", rows_swapped(2, 3, axis=1))),
     # Operators
     Mutant("epsilon of 1e-6", POLICY, NUMBERS, in_graph(epsilons(1e-6))),
     Mutant("epsilon of 1e-3", STEP, NUMBERS, in_graph(epsilons(1e-3))),
