@@ -88,8 +88,8 @@ def validate(
     from dt_export.cli import show
     from dt_export.validating import played, replayed, traced
     from dt_export.validation import check
-    from dt_export.validation.pairing import pair
     from dt_export.validation.paired import parse_allowed
+    from dt_export.validation.pairing import pair
 
     allowed, targets = parse_allowed(loop.allowed), loop.targets
     check_tables(loop, files)

@@ -3,6 +3,7 @@
 from dt_export.cli.show.checkpoint import checkpoint
 from dt_export.cli.show.closed_loop import closed_loop
 from dt_export.cli.show.contract import contract
+from dt_export.cli.show.diagnosis import diagnosis
 from dt_export.cli.show.episodes import episodes
 from dt_export.cli.show.exported import exported
 from dt_export.cli.show.golden import golden_result, recorded, replayed
@@ -18,6 +19,7 @@ __all__ = [
     "closed_loop",
     "comparisons",
     "contract",
+    "diagnosis",
     "dialects",
     "episodes",
     "exported",
