@@ -141,7 +141,7 @@ class Report:
             max_error=self.worst.error,
             tolerance=self.level(self.worst).bound,
             reference=self.reference,
-            episodes=0 if loop is None else len(loop.returns),
+            episodes=0 if loop is None else len(loop.pairs),
             mean_return=None if loop is None else loop.mean,
             fp32_return=None if loop is None else loop.expected_mean,
         )

@@ -79,10 +79,12 @@ def _returns(report: Report) -> Text | None:
     if loop is None:
         why = report.not_played
         return None if why is None else Text(f"returns not compared with fp32: {why}", "yellow")
+    (found,) = loop.outcomes
     return Text(
-        f"{precision} earns {loop.mean:.1f} in {loop.environment} at target "
-        f"{loop.target_return:g}, fp32 {loop.expected_mean:.1f}: {loop.change:+.1%}, allowed "
-        f"{loop.limit:.0%} ({len(loop.returns)} seeds)",
+        f"{precision} earns {found.seen:.1f} in {loop.environment} at target "
+        f"{found.target_return:g}, fp32 {found.expected:.1f}: {found.difference:+.1f} "
+        f"({found.low:+.1f} to {found.high:+.1f}), allowed {found.margin:.1f} "
+        f"({found.episodes} seeds)",
         style="green" if loop.passed else "bold red",
     )
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from reports_made_here import failed, passed, played, undecided
+from reports_made_here import failed, passed, played, replayed, undecided
 
 from dt_export.validation.checks import AREAS, checks, verdict
 
@@ -80,6 +80,22 @@ def test_the_closed_loop_has_returns_and_actions_of_each_target():
     }
     assert {c.verdict for c in found.values()} == {"passed"}
     assert "over 20 seeds" in found["Hopper-v5, target 3600"].message
+
+
+def test_golden_and_recorded_episodes():
+    report = replayed(passed())
+    assert verdict(report) == "passed"
+    assert of(report, "golden")["hopper.json"].message.startswith("48 calls of act, worst diff")
+    assert set(of(report, "trace")) == {f"episode {n}, target {1000 * n}" for n in range(3)}
+    report = replayed(passed(), off=True)
+    assert verdict(report) == "failed"
+    assert of(report, "golden")["hopper.json"].message == (
+        "2 mismatches in 48 calls of act, the first: call 3: 0.1, 0.6"
+    )
+    good, late, ended = of(report, "trace").values()
+    assert [c.verdict for c in (good, late, ended)] == ["passed", "failed", "failed"]
+    assert "2.0e-03 at timestep 155, allowed 8.0e-07" in late.message
+    assert ended.message.startswith("RuntimeError") and ended.message.endswith("(0 timesteps)")
 
 
 def test_undecided_returns_say_how_many_episodes_would_settle_it():

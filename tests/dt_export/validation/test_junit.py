@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from reports_made_here import HOSTILE, documented, failed, passed, played, undecided
+from reports_made_here import HOSTILE, documented, failed, passed, played, replayed, undecided
 
 from dt_export.errors import UsageError
 from dt_export.files.ours import is_junit
@@ -15,6 +15,7 @@ junitparser = pytest.importorskip("junitparser")
 REPORTS = {
     "passed": passed,
     "played": lambda: played(passed("step")),
+    "replayed": lambda: replayed(passed()),
     "undecided": undecided,
     "failed": failed,
 }
@@ -71,7 +72,7 @@ def test_it_holds_what_the_schema_allows(word):
 def test_suites_classes_and_properties_are_what_a_ci_server_groups_by():
     document = junitparser.JUnitXml.fromstring(junit(documented(failed())).encode())
     suites = {suite.name: suite for suite in document}
-    assert set(suites) == {f"hopper.onnx: {a}" for a in ("contract", "open loop", "closed loop")}
+    assert set(suites) == {f"hopper.onnx: {a}" for a in AREAS}
     suite = suites["hopper.onnx: open loop"]
     assert {case.classname for case in suite} == {"hopper_onnx.open loop"}
     properties = {p.name: p.value for p in suite.properties()}
