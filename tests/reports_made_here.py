@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from dt_export.validation.latency import Latency
 from dt_runtime.contract import Contract
 
 from dt_export.checkpoints import load
@@ -13,6 +12,7 @@ from dt_export.graphs.trials import Case
 from dt_export.targets.contract import contract_of
 from dt_export.validation.closed_loop import ActionTrace, ClosedLoop, Pair
 from dt_export.validation.document import Document
+from dt_export.validation.latency import Latency
 from dt_export.validation.levels import Comparison, levels
 from dt_export.validation.report import Replayed, Report
 from dt_export.validation.trace import Along, TraceResult

@@ -91,7 +91,8 @@ def test_everything_is_on_the_page(graph):
         COMMAND, "2,536,390 bytes", "ab" * 32, "bundled:hopper", graph, "CPUExecutionProvider",
         "a processor", "2.13.0", "2026-11-21 22:10 UTC", "Hopper-v5", "20,000 steps",
         "By batch size", "Asked against achieved", "95 % interval",
-        "Worst difference by timestep", "runs.npz", "3 episodes, 480 timesteps", "hopper.json", "opset 20",
+        "Worst difference by timestep", "runs.npz", "3 episodes, 480 timesteps",
+        "hopper.json", "opset 20",
     ):  # fmt: skip
         assert fact in text, fact
     assert str(report.contract.source.sha256) in text
