@@ -31,6 +31,7 @@ def junit(
     """
     found, times = checks(document.report), seconds or {}
     root = ElementTree.Element("testsuites", {"name": "dt-export validate", **_counts(found)})
+    del root.attrib["skipped"]  # the schema has it in suites alone
     if seconds is not None:
         root.set("time", f"{sum(times.values()):.3f}")
     for area in AREAS:
