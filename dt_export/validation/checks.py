@@ -102,7 +102,8 @@ def _said(report: Report, comparison: Comparison) -> str:
 def _golden(report: Report) -> Check:
     found = report.golden
     if found is None:
-        return Check("golden", "golden episode", "skipped", "none was given: add --golden")
+        why = "no golden episode was given: add --golden"
+        return Check("golden", "golden episode", "skipped", why)
     name, calls = PurePath(found.file).name, counted(found.acts, "call")
     if found.passed:
         message = (
@@ -119,7 +120,8 @@ def _golden(report: Report) -> Check:
 def _trace(report: Report) -> Iterator[Check]:
     trace = report.trace
     if trace is None:
-        yield Check("trace", "recorded episodes", "skipped", "none were given: add --trace")
+        why = "no recorded episodes were given: add --trace"
+        yield Check("trace", "recorded episodes", "skipped", why)
         return
     if not trace.episodes:
         yield Check("trace", trace.source, "failed", "there is no episode in it")

@@ -68,8 +68,8 @@ Checkpoint bundled:hopper, policy graph, 1 case, seed 7.
 | ❌ | contract | max\\_ep\\_len | the artifact's contract says 999 \\| 1 &lt;b&gt; |
 | ✅ | open loop | T = 1..20, B = 1, action | 1 case, worst: B=1 T=1 padding=0: expected 0.5, \
 seen 0.5 (error 1.0e-07, allowed 1.0e-05, rounding 0.0e+00) |
-| ⚪ | golden | golden episode | none was given: add --golden |
-| ⚪ | trace | recorded episodes | none were given: add --trace |
+| ⚪ | golden | golden episode | no golden episode was given: add --golden |
+| ⚪ | trace | recorded episodes | no recorded episodes were given: add --trace |
 | ⚪ | closed loop | returns | no environment was given: add --env |
 
 """
