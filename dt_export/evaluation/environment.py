@@ -1,6 +1,7 @@
 """Environments by name: of Gymnasium, or made by a function of yours."""
 
 import importlib
+import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +12,9 @@ from dt_export.errors import UsageError
 from dt_export.process.terminal import one_line
 
 
-def make_environment(typed: str | None, stated: str | None = None) -> Any:
+def make_environment(
+    typed: str | None, stated: str | None = None, *, render_mode: str | None = None
+) -> Any:
     """An environment by name.
 
     ``Name-v0`` is one of Gymnasium's. For ``module:Name-v0`` the module is imported first, which
@@ -22,6 +25,7 @@ def make_environment(typed: str | None, stated: str | None = None) -> Any:
         typed: the name that the user typed.
         stated: the name in a file, used if the user typed none. A module that only a file names is
             never imported, since it may do anything.
+        render_mode: how it should render, if at all.
 
     Raises:
         UsageError: gymnasium is missing, no name is given, the name is unknown or would import a
@@ -36,7 +40,8 @@ def make_environment(typed: str | None, stated: str | None = None) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on newer versions of an environment
-            return _called(name) if ":" in name else _registered(name)
+            mode: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
+            return _called(name, mode) if ":" in name else _registered(name, mode)
     except UsageError:
         raise
     except ImportError as error:
@@ -59,7 +64,7 @@ def name_of(typed: str | None, stated: str | None = None) -> str:
     return name
 
 
-def _registered(name: str) -> Any:
+def _registered(name: str, mode: dict[str, Any]) -> Any:
     """An environment of Gymnasium's, or one that a module has registered."""
     try:
         import gymnasium
@@ -68,12 +73,12 @@ def _registered(name: str) -> Any:
             one_line(f"--env {name} needs gymnasium") + ": `pip install 'dt-export[gym]'`"
         ) from None
     try:
-        return gymnasium.make(name)
+        return gymnasium.make(name, **mode)
     except gymnasium.error.Error as error:
         raise UsageError(one_line(f"--env {name}: {error}")) from None
 
 
-def _called(name: str) -> Any:
+def _called(name: str, mode: dict[str, Any]) -> Any:
     """The environment that ``module:callable`` makes, or that ``module:Name`` has registered."""
     place, _, attribute = name.partition(":")
     module = _imported(name, place)
@@ -81,8 +86,8 @@ def _called(name: str) -> Any:
     for part in attribute.split("."):
         make = getattr(make, part, None)
     if not callable(make) or _is_registered(attribute):
-        return _registered(name)
-    environment = make()
+        return _registered(name, mode)
+    environment = make(**_taken(make, mode))
     missing = [part for part in ("reset", "step") if not hasattr(environment, part)]
     if missing:
         raise UsageError(
@@ -92,6 +97,17 @@ def _called(name: str) -> Any:
             )
         )
     return environment
+
+
+def _taken(make: Any, mode: dict[str, Any]) -> dict[str, Any]:
+    """The keywords that a callable takes: it need not know how to render."""
+    try:
+        known = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return {}
+    any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
+    names = {parameter.name for parameter in known}
+    return {name: value for name, value in mode.items() if any_name or name in names}
 
 
 def _imported(name: str, place: str) -> ModuleType:
