@@ -115,3 +115,6 @@ def test_a_crash_and_actions_beyond_their_bound_fail():
     check = of(report, "closed loop")["Hopper-v5, target 1800, actions"]
     assert check.verdict == verdict(report) == "failed"
     assert "seed 0: off by 1.0e-03" in check.detail
+    report = replace(good, closed_loop=replace(good.closed_loop, forced_bound=None))
+    check = of(report, "closed loop")["Hopper-v5, target 1800, actions"]
+    assert check.verdict == "skipped" and check.message.startswith("not judged: worst error")

@@ -23,7 +23,7 @@ REPORTS = {
 SCHEMA = {
     "testsuites": ("testsuite", {"name", "tests", "failures", "errors", "time"}),
     "testsuite": (
-        "properties testcase",
+        "properties testcase system-out",
         {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"},
     ),
     "properties": ("property", set()),
@@ -97,6 +97,14 @@ def test_no_message_makes_it_invalid():
     assert any("<script>alert('x')</script> & \"quotes\" ]]> | \\x1b[31m" in m for m in messages)
     (name,) = {p.get("value") for p in root.iter("property") if p.get("name") == "artifact"}
     assert str(name).startswith("out/\\x00\\x1b\\ud800\\uffff<script>")
+
+
+def test_a_suite_that_failed_says_what_is_likely():
+    root = ElementTree.fromstring(junit(documented(failed())))
+    said = [suite.findtext("system-out") for suite in root if suite.get("failures") != "0"]
+    assert said and all("the contract is wrong in return_scale" in str(text) for text in said)
+    root = ElementTree.fromstring(junit(documented(passed())))
+    assert [suite.findtext("system-out") for suite in root] == [None] * len(root)
 
 
 def test_times_are_those_of_the_areas():
