@@ -38,7 +38,7 @@ def _plot(trace: ActionTrace, baseline: str, action: ActionSpec, name: str) -> P
     keys = [
         Key("eager", "thick", baseline),
         Key("artifact", "line", "artifact, on the same observations"),
-        Key("text", "line", "difference, artifact - " + baseline),
+        Key("muted", "line", "difference, artifact - " + baseline),
     ]
     size = len(trace.expected[0])
     panels = [
@@ -84,7 +84,7 @@ def _component(trace: ActionTrace, component: int, title: str, name: str) -> Pan
                 shown, [series[i] for i in shown], color=INK[ink], linewidth=width,
                 drawstyle=style,
             )  # fmt: skip
-        lower.plot(shown, [difference[i] for i in shown], color=INK["text"], linewidth=1.0)
+        lower.plot(shown, [difference[i] for i in shown], color=INK["muted"], linewidth=1.0)
         largest = max((abs(d) for d in difference if math.isfinite(d)), default=0.0) or SMALLEST
         lower.set_ylim(-1.15 * largest, 1.15 * largest)
         lower.yaxis.set_major_locator(_ends(largest))
@@ -149,4 +149,4 @@ def _along(trace: ActionTrace, name: str) -> Panel:
         for rows in zip(trace.expected, trace.seen, strict=True)
     ]
     title = "Worst difference by timestep"
-    return along.panel(title, {"text": worst}, trace.bound, name, HEIGHT)
+    return along.panel(title, {"muted": worst}, trace.bound, name, HEIGHT)

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pytest
 from dt_runtime.contract import Source
-from reports_made_here import HOSTILE, documented, failed, passed, played, undecided
+from reports_made_here import HOSTILE, documented, failed, passed, played, replayed, undecided
 
 from dt_export.errors import UsageError
 from dt_export.files.ours import is_page
@@ -16,7 +16,7 @@ from dt_export.html.page import Made, check, made, page, write_page
 COMMAND = "dt-export validate out/hopper.onnx --model hopper --env Hopper-v5 --seed 7"
 MADE = Made(COMMAND, 2_536_390, "ab" * 32, {"processor": "a processor"}, "2026-11-21 22:10 UTC")
 REPORTS = {
-    "passed": lambda: played(passed()),
+    "passed": lambda: replayed(played(passed())),
     "undecided": undecided,
     "failed": failed,
 }
@@ -85,13 +85,14 @@ def test_what_failed_stands_with_the_verdict():
 
 @pytest.mark.parametrize("graph", ("policy", "step", "sequence"))
 def test_everything_is_on_the_page(graph):
-    report = played(passed(graph))
+    report = replayed(played(passed(graph)))
     text = Elements(page(documented(report), MADE)).text
     for fact in (
         COMMAND, "2,536,390 bytes", "ab" * 32, "bundled:hopper", graph, "CPUExecutionProvider",
         "a processor", "2.13.0", "2026-11-21 22:10 UTC", "Hopper-v5", "20,000 steps",
         "By batch size", "Asked against achieved", "95 % interval",
-        "Worst difference by timestep", "opset 20",
+        "Worst difference by timestep", "runs.npz", "3 episodes, 480 timesteps",
+        "hopper.json", "opset 20",
     ):  # fmt: skip
         assert fact in text, fact
     assert str(report.contract.source.sha256) in text

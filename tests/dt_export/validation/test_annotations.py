@@ -8,6 +8,7 @@ import pytest
 from reports_made_here import HOSTILE, documented, failed, passed, undecided
 
 from dt_export.validation.annotations import SHOWN, annotations, announce, summary
+from dt_export.validation.diagnosis import diagnose
 
 
 def differing(*differences):
@@ -41,6 +42,16 @@ def test_undecided_is_an_error_too():
     assert line.startswith("::error title=hopper.onnx%3A closed loop%2C Hopper-v5%2C target 3600::")
 
 
+def test_numbers_that_are_off_begin_with_what_is_likely():
+    report = passed()
+    off = tuple(replace(c, error=1e-3, abs_error=1e-3) for c in report.comparisons)
+    report = replace(report, comparisons=off)
+    likely, *others = annotations(documented(report))
+    assert likely == f"::error title=hopper.onnx%3A likely::{diagnose(report)[0]}"
+    assert len(others) == len({(c.case.group, c.output) for c in off})
+    assert f"Likely: {diagnose(report)[0][:20]}" in summary(documented(report))
+
+
 def test_github_shows_ten_and_the_last_one_says_how_many_more():
     lines = annotations(differing(*(f"fact {i}: a, b" for i in range(SHOWN + 5))))
     assert len(lines) == SHOWN
@@ -63,11 +74,16 @@ SUMMARY = """\
 
 Checkpoint bundled:hopper, policy graph, 1 case, seed 7.
 
+Likely: the contract is wrong in max\\_ep\\_len: the artifact's contract says 999 \\| 1 &lt;b&gt;. \
+Export the file again from this checkpoint
+
 | | area | check | found |
 | --- | --- | --- | --- |
 | ❌ | contract | max\\_ep\\_len | the artifact's contract says 999 \\| 1 &lt;b&gt; |
 | ✅ | open loop | T = 1..20, B = 1, action | 1 case, worst: B=1 T=1 padding=0: expected 0.5, \
 seen 0.5 (error 1.0e-07, allowed 1.0e-05, rounding 0.0e+00) |
+| ⚪ | golden | golden episode | no golden episode was given: add --golden |
+| ⚪ | trace | recorded episodes | no recorded episodes were given: add --trace |
 | ⚪ | closed loop | returns | no environment was given: add --env |
 
 """
