@@ -75,7 +75,7 @@ def make_rendering(make: Callable[[str], Any], name: str) -> Any:
                 f"--record: {one_line(name)} is a vector environment; record a single one"
             )
         modes = (getattr(env, "metadata", None) or {}).get("render_modes", ())
-        if getattr(env, "render_mode", None) != MODE:
+        if getattr(env, "render_mode", MODE) != MODE:
             offered = ", ".join(map(str, modes)) or "none"
             raise UsageError(
                 f"--record: {one_line(name)} cannot render to arrays: it needs render_mode "

@@ -1,6 +1,7 @@
 """What the commands print: one file for each thing shown. Results in, Rich renderables out."""
 
 from dt_export.cli.show.checkpoint import checkpoint
+from dt_export.cli.show.closed_loop import closed_loop
 from dt_export.cli.show.contract import contract
 from dt_export.cli.show.episodes import episodes
 from dt_export.cli.show.exported import exported
@@ -13,6 +14,7 @@ from dt_export.cli.show.video import video
 __all__ = [
     "cases",
     "checkpoint",
+    "closed_loop",
     "comparisons",
     "contract",
     "dialects",
