@@ -25,7 +25,7 @@ def make_environment(
         typed: the name that the user typed.
         stated: the name in a file, used if the user typed none. A module that only a file names is
             never imported, since it may do anything.
-        render_mode: how it should render, if at all; passed to a callable that takes it.
+        render_mode: how it should render, if at all.
 
     Raises:
         UsageError: gymnasium is missing, no name is given, the name is unknown or would import a
@@ -40,7 +40,7 @@ def make_environment(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # advice on newer versions of an environment
-            mode = {} if render_mode is None else {"render_mode": render_mode}
+            mode: dict[str, Any] = {} if render_mode is None else {"render_mode": render_mode}
             return _called(name, mode) if ":" in name else _registered(name, mode)
     except UsageError:
         raise
@@ -87,7 +87,7 @@ def _called(name: str, mode: dict[str, Any]) -> Any:
         make = getattr(make, part, None)
     if not callable(make) or _is_registered(attribute):
         return _registered(name, mode)
-    environment = make(**mode) if mode and _takes(make, *mode) else make()
+    environment = make(**_taken(make, mode))
     missing = [part for part in ("reset", "step") if not hasattr(environment, part)]
     if missing:
         raise UsageError(
@@ -99,13 +99,15 @@ def _called(name: str, mode: dict[str, Any]) -> Any:
     return environment
 
 
-def _takes(make: Any, name: str) -> bool:
-    """Whether a callable has a parameter of that name."""
+def _taken(make: Any, mode: dict[str, Any]) -> dict[str, Any]:
+    """The keywords that a callable takes: it need not know how to render."""
     try:
-        inspect.signature(make).bind_partial(**{name: None})
-    except (TypeError, ValueError):  # it has none, or does not tell
-        return False
-    return True
+        known = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # written in C
+        return {}
+    any_name = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
+    names = {parameter.name for parameter in known}
+    return {name: value for name, value in mode.items() if any_name or name in names}
 
 
 def _imported(name: str, place: str) -> ModuleType:

@@ -16,6 +16,8 @@ _ENTRY = b"\x0a\x09dt_export"  # a protobuf message whose first string, the key,
 _STRING = b"\x09\x00\x00\x00dt_export\x00"  # the same in a flatbuffer
 _CONTRACT = b"dt_export contract\n"  # how a contract begins in a compiled policy
 _METADATA = 14  # the field of ONNX's ModelProto
+_GENERATOR = b'<meta name="generator" content="dt-export '
+_SUITES = b'<testsuites name="dt-export '
 HEAD = 32  # bytes: by them a format is told
 _HEAD = 8192  # bytes: a picture names its maker within them
 _RECORDED = b"dt-export "  # how the comment in a video begins
@@ -51,6 +53,17 @@ def is_listing(path: Path) -> bool:
     return _head(path).startswith(LISTING.encode())
 
 
+def is_page(path: Path) -> bool:
+    """Whether a file is an HTML page that dt-export wrote."""
+    head = _head(path)
+    return head.startswith(b"<!DOCTYPE html>") and _GENERATOR in head
+
+
+def is_junit(path: Path) -> bool:
+    """Whether a file is JUnit XML that dt-export wrote."""
+    return _SUITES in _head(path)
+
+
 def is_video(path: Path) -> bool:
     """Whether a GIF or an MP4 says that dt-export recorded it."""
     head = _head(path)
@@ -71,7 +84,7 @@ def is_video(path: Path) -> bool:
 
 
 OURS: tuple[Callable[[Path], bool], ...] = (
-    is_artifact, is_report, is_plot, is_listing, is_video,
+    is_artifact, is_report, is_plot, is_listing, is_page, is_junit, is_video,
 )  # fmt: skip
 
 
