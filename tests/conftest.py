@@ -4,15 +4,17 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
+import fuzz.summary
+import mutations.summary
 import transformers
 from checkpoints_made_here import save_hugging_face
-from fuzz.summary import pytest_terminal_summary  # noqa: F401 - a hook
 from pages import reader  # noqa: F401 - a fixture
 
 from dt_export.checkpoints import Checkpoint, Overrides, load
@@ -31,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the product as a whole go first: they take long, and nobody waits for them then."""
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent != here)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Counts of long suites, after the tests."""
+    fuzz.summary.pytest_terminal_summary(terminalreporter)
+    mutations.summary.pytest_terminal_summary(terminalreporter)
 
 
 Cli = Callable[..., tuple[int, str, str]]

@@ -16,7 +16,12 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Case:
-    """One set of inputs; ``padding`` is the longest left padding among its rows."""
+    """One set of inputs; ``padding`` is the longest left padding among its rows.
+
+    Of a rollout it is all actions of one kind: ``slots`` counts the caches of a row, ``resets``
+    says whether rows begin new episodes during the rollout, and ``full`` whether an episode has
+    had more than K timesteps, so that caches are written again and slots begin again.
+    """
 
     group: str
     batch: int
@@ -24,6 +29,9 @@ class Case:
     padding: int = 0
     kind: str = "random"  # random | late | extreme
     cached: int = 0  # tokens of a backbone
+    slots: int = 0  # of a rollout
+    resets: bool = False
+    full: bool = False
 
     def __str__(self) -> str:
         return f"{self.group}: B={self.batch} T={self.length} padding={self.padding}"

@@ -81,6 +81,17 @@ class Report:
         return self.level(comparison).ratio(comparison.error)
 
     @property
+    def comparable(self) -> bool:
+        """Whether the sizes allow to compare anything at all."""
+        return bool(self.comparisons)
+
+    @property
+    def action_bound(self) -> float | None:
+        """What an action, or a logit, may be off on usual inputs."""
+        names = ("action", "logits", "action_preds")
+        return next((v.bound for v in self.levels if v.output in names and not v.extreme), None)
+
+    @property
     def ill_conditioned(self) -> tuple[Level, ...]:
         """Outputs that float32 alone leaves so uncertain that more than 1e-5 has to be allowed."""
         if self.counted != "fp32" or self.tolerance is not None:

@@ -1,0 +1,1 @@
+"""Artifacts that are broken on purpose, each of which validation must reject."""
