@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from dt_export.validation.report import Comparison, Report
+from dt_export.validation.levels import Comparison
+from dt_export.validation.report import Report
 
 FaultKind = Literal[
     "contract", "precision", "shape", "numbers", "attention", "early", "late", "padding",

@@ -79,6 +79,8 @@ def _returns(report: Report) -> Text | None:
     if loop is None:
         why = report.not_played
         return None if why is None else Text(f"returns not compared with fp32: {why}", "yellow")
+    if loop.baseline != "fp32":  # shown in full, see ``show.closed_loop``
+        return None
     (found,) = loop.outcomes
     return Text(
         f"{precision} earns {found.seen:.1f} in {loop.environment} at target "
