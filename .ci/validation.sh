@@ -2,6 +2,7 @@
 # broken artifact, which must fail and still leave its reports.
 source "$(dirname "$0")/common.sh"
 sample=$PWD/samples/ci
+page=$PWD/docs/validate-in-ci.md
 enter main
 pip install -c constraints.txt -e 'runtimes/python[cpu]' -e '.[test,report]'
 mkdir -p "$WORK/gate" && cd "$WORK/gate"
@@ -13,9 +14,16 @@ reports_are_there() {
     done
 }
 
-bounded 300 sh validate.sh hopper
+shown() { # runs a command that docs/validate-in-ci.md shows word for word
+    grep -qxF "$1" "$page" || { echo "$page does not have the line: $1" >&2; exit 1; }
+    echo "\$ $1"
+    bounded 300 bash -c "$1"
+}
+
+shown 'sh validate.sh hopper'
 reports_are_there
-bounded 300 pytest test_policy.py -q --dt-artifact policy.onnx --dt-model hopper --junit-xml reports/tests.xml
+shown 'REPORTS=step-reports ARTIFACT=step.onnx EXPORT="--graph step" sh validate.sh hopper'
+shown 'pytest test_policy.py --dt-artifact policy.onnx --dt-model hopper --junit-xml reports/tests.xml'
 
 rm -r reports
 python - <<'PYTHON' # one weight in a thousand, 1 % larger
