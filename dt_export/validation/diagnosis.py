@@ -11,11 +11,13 @@ from typing import Literal
 
 import numpy as np
 
+from dt_export.graphs.rollouts import PastError
+from dt_export.graphs.trials import Case
 from dt_export.validation.report import Comparison, Report
 
 FaultKind = Literal[
     "contract", "precision", "shape", "numbers", "attention", "early", "late", "padding",
-    "episode end", "extreme", "restart", "slots", "rows", "outputs", "factor",
+    "episode end", "extreme", "past", "restart", "slots", "rows", "outputs", "factor",
 ]  # fmt: skip
 CLEAR = 0.05  # of the worst error: a case below it does not show the fault
 
@@ -69,6 +71,12 @@ _FACTS = {
 def _shape(report: Report, broken: Sequence[Comparison]) -> Fault:
     """Engine errors and wrong shapes: which sizes work?"""
     said = broken[0].problem
+    if all((c.problem or "").startswith(PastError.__name__) for c in broken):
+        return Fault(
+            "past",
+            f"the policy keeps another past than it should ({said}): look at its schedule of slots, "
+            "its count of steps, its rewards and its reset",
+        )
     bad = {c.case for c in broken}
     good = {c.case for c in report.comparisons} - bad
     batches, lengths = {c.batch for c in good}, {c.length for c in good}
@@ -83,7 +91,9 @@ def _shape(report: Report, broken: Sequence[Comparison]) -> Fault:
     else:
         first = min(bad, key=lambda c: (c.batch, c.length))
         what = f"the file runs at some sizes and not at others, such as {first}"
-    return Fault("shape", f"{what} ({said}). Trace it with free axes, and without int(...) of a size")
+    return Fault(
+        "shape", f"{what} ({said}). Trace it with free axes, and without int(...) of a size"
+    )
 
 
 def _numbers(report: Report, wrong: Sequence[Comparison]) -> Iterable[Fault]:
@@ -93,7 +103,9 @@ def _numbers(report: Report, wrong: Sequence[Comparison]) -> Iterable[Fault]:
     every = {c.output for c in report.comparisons}
     if 0 < len(outputs) < len(every):
         names = ", ".join(sorted(outputs))
-        yield Fault("outputs", f"only {names} differ, and other outputs are right: look at that head")
+        yield Fault(
+            "outputs", f"only {names} differ, and other outputs are right: look at that head"
+        )
     yield _where(report, wrong, shows)
 
 
@@ -131,8 +143,8 @@ def _where(
         )
     hidden = [c for c in ordinary if not shows(c)]
     for kind, part, message in _PARTS:
-        inside, outside = [c for c in shown if part(c)], [c for c in shown if not part(c)]
-        if inside and not outside and any(not part(c) for c in hidden):
+        inside, outside = [c for c in shown if part(c.case)], [c for c in shown if not part(c.case)]
+        if inside and not outside and any(not part(c.case) for c in hidden):
             return Fault(kind, f"{message}.{nan}")
     lengths = sorted({c.case.length for c in shown})
     right = sorted({c.case.length for c in hidden} - set(lengths))
@@ -170,12 +182,42 @@ def _where(
     )
 
 
-Part = Callable[[Comparison], bool]
+Part = Callable[[Case], bool]
 _PARTS: tuple[tuple[FaultKind, Part, str], ...] = (
     (
         "padding",
-        lambda c: c.case.padding > 0,
+        lambda case: case.padding > 0,
         "only windows with padding differ: look at the attention mask",
+    ),
+    (
+        "restart",
+        lambda case: case.resets,
+        "only rollouts in which rows begin new episodes differ: look at what a reset clears, and at "
+        "what hides the tokens of the episode before",
+    ),
+    (
+        "slots",
+        lambda case: case.full and case.slots > 1,
+        "only several slots differ, and only after the first K timesteps of an episode: look at "
+        "which slot answers, and at what a slot still sees when it begins again",
+    ),
+    (
+        "slots",
+        lambda case: case.full,
+        "only timesteps after the first K of an episode differ: look at where new tokens overwrite "
+        "old ones, and at what a slot still sees when it begins again",
+    ),
+    (
+        "rows",
+        lambda case: case.batch > 1,
+        "one row alone is right and several rows differ: look for rows that see each other, or "
+        "that come out in another order",
+    ),
+    (
+        "slots",
+        lambda case: case.slots > 0 and (case.full or case.batch > 1),
+        "the first K timesteps of one row are right, and later timesteps and other rows differ: "
+        "look at which cache a token is written to, and at which slot answers",
     ),
 )
 

@@ -92,6 +92,7 @@ SOURCES = {
         _oracle(atari, model_type="naive"), {"n_head": 2, "returns": False}
     ),
     "d3rlpy": Source(_oracle(d3rlpy_numpy, **SCALERS)),
+    "d3rlpy global": Source(_oracle(d3rlpy_numpy, position_encoding_type="global")),
     "d3rlpy discrete": Source(_oracle(d3rlpy_numpy, discrete=True, action_size=4)),
 }  # fmt: skip
 
@@ -196,7 +197,12 @@ class Shelf:
 
     def _export(self, made: Made, path: Path, options: Mapping[str, Any]) -> None:
         export(
-            made.checkpoint, made.target.name, path, graph=made.good.graph, validate=False, **options
+            made.checkpoint,
+            made.target.name,
+            path,
+            graph=made.good.graph,
+            validate=False,
+            **options,
         )
 
     def _checkpoint(self, name: str) -> tuple[str, Overrides]:

@@ -93,7 +93,9 @@ def swap_blocks(model: nn.Module) -> None:
 def twice(facts):
     """Statistics with which normalising once is what normalising twice would be."""
     mean, std = np.array(facts.state_mean), np.array(facts.state_std)
-    return dict(state_mean=tuple((mean + mean * std).tolist()), state_std=tuple((std * std).tolist()))
+    return dict(
+        state_mean=tuple((mean + mean * std).tolist()), state_std=tuple((std * std).tolist())
+    )
 
 
 def rounded(facts):
