@@ -20,7 +20,8 @@ from dt_export.process import interrupts
 from dt_export.targets import TARGETS, Artifact, Opened, Target
 from dt_export.targets.contract import contract_of
 from dt_export.targets.target import Written
-from dt_export.validation import Report, check, closed_loop
+from dt_export.validation import Report, check, episodes
+from dt_export.validation.closed_loop import ClosedLoop
 from dt_export.validation.golden import record
 
 OnCase = Callable[[int, int], None]
@@ -36,11 +37,7 @@ class ValidationFailedError(CheckError):
         message = "the exported graph is not equal to eager PyTorch, nothing was written"
         loop = report.closed_loop
         if report.equal and loop is not None:
-            message = (
-                f"{report.contract.precision} earns a mean return of {loop.mean:.1f} in "
-                f"{loop.environment}, fp32 {loop.expected_mean:.1f}: {abs(loop.change):.1%} apart, "
-                f"allowed {loop.limit:.0%}; nothing was written. Export with --precision fp32"
-            )
+            message = _refused(report.contract.precision, loop)
         super().__init__(message)
         self.report = report
 
@@ -155,6 +152,33 @@ def default_path(checkpoint: Checkpoint, suffix: str, options: Options) -> Path:
     return Path(f"{'_'.join(parts)}{suffix}")
 
 
+def _refused(precision: str, loop: ClosedLoop) -> str:
+    """Why a smaller precision is not written, and what to do."""
+    (found,) = loop.outcomes
+    if loop.problems:
+        first, count = loop.problems[0], len(loop.problems)
+        more = f" ({count} of {found.episodes} episodes failed)" if count > 1 else ""
+        return (
+            f"{precision} could not be played in {loop.environment}, seed {first.seed}: "
+            f"{first.problem}{more}; nothing was written"
+        )
+    allowed = f"{loop.allowed:.0%} of the return" if loop.relative else f"{loop.allowed:g}"
+    earned = (
+        f"{precision} earns a mean return of {found.seen:.1f} in {loop.environment}, fp32 "
+        f"{found.expected:.1f}: {found.difference:+.1f} ({found.low:+.1f} to {found.high:+.1f} "
+        f"with {found.confidence:.1%} confidence), allowed {found.margin:.1f} ({allowed})"
+    )
+    if found.verdict == "failed":
+        return f"{earned}; nothing was written. Export with --precision fp32"
+    enough = "" if found.needed is None else f", about {found.needed} would settle it"
+    count = found.needed or 4 * found.episodes
+    return (
+        f"{earned}: {found.episodes} episodes do not settle it{enough}; nothing was written. "
+        f"Export with --episodes {count}, with --precision fp32, or with --episodes 0 to skip this "
+        "check"
+    )
+
+
 def _target(name: str) -> Target:
     if name not in TARGETS:
         raise UsageError(f"the target is {name!r}, expected one of {', '.join(TARGETS)}")
@@ -226,15 +250,21 @@ def _play(
     sizes: dict[str, int],
     on_case: OnCase | None,
 ) -> Report:
-    """The report with the returns of both precisions, or with why there are none."""
+    """The report with the returns of both precisions, or with why there are none.
+
+    There are none if no environment or target return is known, the environment cannot be made
+    (unless you named it), or the file was made for a batch. Whatever goes wrong later is a failure.
+    """
     environment = wanted.environment or checkpoint.facts.environment
-    if environment is None or not checkpoint.facts.target_returns:
-        what = "environment" if environment is None else "target return"
-        return replace(
-            report, not_played=f"the checkpoint names no {what} (--env, --target-return)"
-        )
+    if environment is None:
+        return replace(report, not_played="the checkpoint names no environment: pass --env")
+    conditioned = any(spec.name == "returns_to_go" for spec in opened.contract.inputs)
+    if conditioned and not checkpoint.facts.target_returns:
+        what = "the checkpoint names no target return: pass --target-return"
+        return replace(report, not_played=what)
     if opened.contract.batch_size not in (None, 1):
-        return replace(report, not_played="the file has a fixed batch size")
+        what = f"the file was made for a batch of {opened.contract.batch_size} (--static-batch)"
+        return replace(report, not_played=f"{what}, and episodes are played one by one")
     try:
         env = make_environment(wanted.environment, environment)
     except UsageError as error:
@@ -246,13 +276,12 @@ def _play(
         target.write(
             *_trace(checkpoint, target, kind, replace(wanted, precision="fp32"), sizes), path
         )
-        played = closed_loop.compare(
+        played = episodes.compare(
             opened.engine,
             target.read(path, "cpu").engine,
             env,
             environment,
-            None,
-            wanted.episodes,
-            on_case,
+            episodes=wanted.episodes,
+            on_episode=on_case,
         )
     return replace(report, closed_loop=played)

@@ -116,10 +116,10 @@ class Overrides:
 
 
 FLAGS = flags(Overrides)
-CHOSEN = ("target_return", "environment")  # at export, without changing any action
+CHOSEN = ("target_return", "environment")  # at export, whatever the weights
 
 
 def as_flags(overrides: Overrides) -> str:
     """The flags that ``validate`` needs to see the checkpoint as these overrides do."""
-    values = {name: getattr(overrides, name) for name in FLAGS if name not in CHOSEN}
+    values = {name: getattr(overrides, name) for name in FLAGS if name != "environment"}
     return " ".join(FLAGS[name].given(value) for name, value in values.items() if value is not None)

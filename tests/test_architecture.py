@@ -22,7 +22,8 @@ from dt_export.cli.app import COMMANDS, app, main
 from dt_export.graphs import GRAPHS, Kind
 from dt_export.graphs.kind import DTYPES
 from dt_export.targets import BY_SUFFIX, TARGETS, open_artifact
-from dt_export.validation.parity import TOLERANCES
+from dt_export.validation.golden import TOLERANCES
+from dt_export.validation.levels import CEILINGS
 
 TEXT = PAGES[ARCHITECTURE_PAGE].read_text(encoding="utf-8")
 
@@ -140,7 +141,13 @@ def test_how_to_add_a_target(graph, checkpoint_path, tmp_path, monkeypatch, caps
 def test_what_help_lists_is_what_there_is():
     """Help reads names from tables that import no PyTorch."""
     assert tuple(GRAPHS) == tuple(options.GRAPHS) == tuple(checks.GRAPHS)
-    assert tuple(DTYPES) == options.PRECISIONS == checks.PRECISIONS == tuple(TOLERANCES)
+    assert (
+        tuple(DTYPES)
+        == options.PRECISIONS
+        == checks.PRECISIONS
+        == tuple(TOLERANCES)
+        == tuple(CEILINGS)
+    )
     assert set(TARGETS) <= {command.__name__ for command in COMMANDS}
 
 

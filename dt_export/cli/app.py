@@ -20,7 +20,7 @@ from dt_export.cli.run import run
 from dt_export.cli.torchscript import torchscript
 from dt_export.cli.validate import validate
 from dt_export.errors import CheckError, UsageError
-from dt_export.process import interrupts, terminal
+from dt_export.process import command, interrupts, terminal
 from dt_export.version import __version__
 
 COMMANDS = (onnx, torchscript, c, validate, golden, run, bench, inspect, models, doctor)
@@ -34,8 +34,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for command in COMMANDS:
-    app.command()(command)
+for verb in COMMANDS:
+    app.command()(verb)
 
 # What Typer raises for an unknown flag and the like. Its version decides which package has it.
 WrongUsage: type[Exception] = next(
@@ -63,6 +63,7 @@ def main(args: list[str] | None = None) -> None:
 
     Anything else that is raised is a bug of ours and shows its traceback.
     """
+    command.typed.set(tuple(sys.argv[1:] if args is None else args))
     with interrupts.reported(), terminal.any_encoding():
         sys.exit(_exit_code(args))
 

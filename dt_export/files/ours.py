@@ -16,8 +16,11 @@ _ENTRY = b"\x0a\x09dt_export"  # a protobuf message whose first string, the key,
 _STRING = b"\x09\x00\x00\x00dt_export\x00"  # the same in a flatbuffer
 _CONTRACT = b"dt_export contract\n"  # how a contract begins in a compiled policy
 _METADATA = 14  # the field of ONNX's ModelProto
+_GENERATOR = b'<meta name="generator" content="dt-export '
+_SUITES = b'<testsuites name="dt-export '
 HEAD = 32  # bytes: by them a format is told
 _HEAD = 8192  # bytes: a picture names its maker within them
+_RECORDED = b"dt-export "  # how the comment in a video begins
 
 
 def is_artifact(path: Path) -> bool:
@@ -50,7 +53,39 @@ def is_listing(path: Path) -> bool:
     return _head(path).startswith(LISTING.encode())
 
 
-OURS: tuple[Callable[[Path], bool], ...] = (is_artifact, is_report, is_plot, is_listing)
+def is_page(path: Path) -> bool:
+    """Whether a file is an HTML page that dt-export wrote."""
+    head = _head(path)
+    return head.startswith(b"<!DOCTYPE html>") and _GENERATOR in head
+
+
+def is_junit(path: Path) -> bool:
+    """Whether a file is JUnit XML that dt-export wrote."""
+    return _SUITES in _head(path)
+
+
+def is_video(path: Path) -> bool:
+    """Whether a GIF or an MP4 says that dt-export recorded it."""
+    head = _head(path)
+    if head.startswith(b"GIF89a"):
+        return _RECORDED in head
+    if head[4:8] != b"ftyp":
+        return False
+    try:
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            start, end = _box(content, b"moov")
+            notes = content.rfind(b"udta", start, end)
+            return notes >= 0 and content.find(_RECORDED, notes, end) >= 0
+    except (OSError, ValueError):
+        return False
+
+
+OURS: tuple[Callable[[Path], bool], ...] = (
+    is_artifact, is_report, is_plot, is_listing, is_page, is_junit, is_video,
+)  # fmt: skip
 
 
 def _head(path: Path) -> bytes:
@@ -59,6 +94,25 @@ def _head(path: Path) -> bytes:
             return file.read(_HEAD)
     except OSError:
         return b""
+
+
+def _box(content: mmap.mmap, kind: bytes) -> tuple[int, int]:
+    """Where a top-level box of an MP4 begins and ends.
+
+    Raises:
+        ValueError: there is none.
+    """
+    at = 0
+    while at + 16 <= len(content):
+        size, name = int.from_bytes(content[at : at + 4]), content[at + 4 : at + 8]
+        if size == 1:  # a long one
+            size = int.from_bytes(content[at + 8 : at + 16])
+        if name == kind:
+            return at, at + size
+        if size < 8:
+            break
+        at += size
+    raise ValueError(f"no box {kind!r}")
 
 
 def _in_archive(content: mmap.mmap) -> bool:

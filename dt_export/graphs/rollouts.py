@@ -18,6 +18,7 @@ from dt_runtime.slots import DEFAULT, PRESENT, fixed_slots
 
 from dt_export.graphs.trials import EXTREME, Arrays, Case, Runnable, Trial, draw_states
 
+FEWEST = 64  # steps of a rollout, so that there are numbers enough to tell rounding
 LONGEST = 10_000  # an episode beyond this is not played to its end
 
 
@@ -54,7 +55,8 @@ def rollouts(contract: Contract) -> Iterator[Rollout]:
     """One slot, K slots and some between; one row and three; past the end of the longest episode"""
     context = contract.context_length
     usual = min(DEFAULT, context)
-    steps = 2 * context + 5  # every slot begins anew at least once
+    # Every slot begins anew at least once.
+    steps = max(2 * context + 5, min(FEWEST, contract.max_ep_len))
     counts = sorted({1, min(2, context), min(3, context), usual, context})
     batches: tuple[int, ...] = (1, 3)
     rows = contract.inputs[0].shape[0]

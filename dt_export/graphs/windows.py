@@ -12,6 +12,8 @@ from dt_export.graphs.trials import EXTREME, Arrays, Case, Runnable, Trial, draw
 from dt_export.models.decision_transformer import ModelConfig
 
 EXAMPLE = {BATCH: 2, SEQUENCE: 3}
+MANY = 32  # rows: rounding is told by many numbers
+REPEATS = 4  # of each case of a file that takes no more rows
 
 
 class WithoutReturns(nn.Module):
@@ -74,8 +76,8 @@ def trials(contract: Contract, raw: bool, longer: bool = False) -> Iterator[Tria
 def cases(contract: Contract, longer: bool = False) -> Iterator[Case]:
     """Every length from 1 to K and every left padding from 0 to K - 1, one row and three.
 
-    A file of fixed shape gets its own batch and length alone, with every padding. ``longer`` adds
-    windows of more than K.
+    Then many rows of some lengths. A file of fixed shape gets its own batch and length alone, with
+    every padding, several times. ``longer`` adds windows of more than K.
 
     The graphs are traced at one small length, so nearly all of these lie beyond it.
     """
@@ -83,12 +85,16 @@ def cases(contract: Contract, longer: bool = False) -> Iterator[Case]:
     fixed_batch, fixed_length = contract.inputs[0].shape[:2]
     batches = (1, 3) if isinstance(fixed_batch, str) else (fixed_batch,)
     lengths = range(1, context + 1) if isinstance(fixed_length, str) else (fixed_length,)
-    for batch in batches:
+    repeats = 1 if isinstance(fixed_batch, str) else REPEATS
+    for batch in batches * repeats:
         for length in lengths:
             yield Case(f"T = {lengths[0]}..{lengths[-1]}, B = {batch}", batch, length)
-    for batch in batches:
+    for batch in batches * repeats:
         for padding in range(context):
             yield Case(f"left padding 0..{context - 1}, B = {batch}", batch, context, padding)
+    if isinstance(fixed_batch, str):
+        for length in sorted({1, 2, 3, context // 2, context} & set(lengths)):
+            yield Case("many rows", MANY, length)
     for group, kind in (("end of the longest episode", "late"), ("extreme inputs", "extreme")):
         for length in sorted({1, 2, context} & set(lengths)):
             for batch in batches:

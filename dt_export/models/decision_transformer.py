@@ -126,10 +126,14 @@ class StateEncoder(nn.Module):
         self.frame_scale = config.frame_scale
         self.layers = nn.ModuleList(_layer(*layer) for layer in config.state_encoder)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
+
     def forward(self, states: Tensor) -> Tensor:  # [B, T, ...] -> [B, T, H]
         x = states.flatten(0, 1)
         if self.frame_scale is not None:
-            x = x.to(torch.float32) / self.frame_scale
+            x = x.to(self.dtype) / self.frame_scale
         for layer in self.layers:
             x = layer(x)
         encoded: Tensor = x.unflatten(0, states.shape[:2])

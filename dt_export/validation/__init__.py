@@ -1,6 +1,6 @@
 """Proofs that an artifact does what its checkpoint does."""
 
-from dt_export.validation.parity import TOLERANCE, check
+from dt_export.validation.parity import check
 from dt_export.validation.report import Report
 
-__all__ = ["TOLERANCE", "Report", "check"]
+__all__ = ["Report", "check"]

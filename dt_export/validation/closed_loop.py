@@ -1,106 +1,230 @@
-"""Closed-loop validation: does a smaller precision still earn the same return?
+"""The result of a closed loop: both sides' episodes on the same seeds, and what they say."""
 
-Single actions of fp16, bf16 and int8 differ from eager PyTorch by more than rounding, so that alone
-does not say whether they still walk. Both sides play the same seeds of the same environment.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from dt_runtime import ArgumentError, Library, Policy, rollout
-from dt_runtime.engine import Engine
-from dt_runtime.rollout import check_spaces
 
-from dt_export.errors import CheckError, UsageError
+from dt_export.validation.latency import Latency
+from dt_export.validation.paired import (
+    CONFIDENCE,
+    TWO_PERCENT,
+    Allowed,
+    Verdict,
+    confidence_at,
+    interval,
+    needed,
+    verdict,
+)
 
-LIMIT = 0.02  # of the mean return
-EPISODES = 20
+BASELINES = {"eager": "eager PyTorch", "fp32": "fp32"}
+APART = 1e-3  # of the scale: actions further apart are visibly so
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One seed and target: the baseline's episode and the artifact's. Returns are raw.
+
+    Actions are visibly apart if they differ by more than 1e-3: absolute where actions have bounds,
+    else of the largest action. Discrete actions are apart if the index differs.
+
+    ``forced_error`` is absolute where actions have bounds, else relative to the largest action. For
+    a discrete policy it is that of the logits: the index may flip at a near tie without fault.
+    """
+
+    seed: int
+    target_return: float
+    expected: float  # return of the baseline; NaN if its episode has a problem
+    seen: float  # of the artifact
+    expected_length: int  # steps
+    length: int
+    expected_terminated: bool
+    terminated: bool
+    parted: int | None  # the first step at which actions are visibly apart, or one side has ended
+    forced_error: float | None  # worst error of an action, both given the baseline's observations
+    problem: str | None = None  # an episode crashed or met a NaN: always a failure
+    same_start: bool = True  # whether the environment begins both episodes alike
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the pairs of one target say.
+
+    The interval is that of the mean difference; without two episodes it is infinite. Means are over
+    the pairs without a problem, and NaN if there are none.
+    """
+
+    target_return: float
+    episodes: int
+    expected: float  # mean return of the baseline
+    seen: float  # of the artifact
+    difference: float  # mean of seen - expected
+    low: float
+    high: float
+    confidence: float
+    margin: float  # allowed difference, in raw return
+    identical: int  # episodes whose actions were never visibly apart
+    verdict: Verdict
+    needed: int | None  # about how many episodes settle it; None where that cannot be told
+    problems: int = 0  # pairs with a problem: with any, the verdict is "failed"
+    forced_error: float | None = None  # the worst one of all pairs
+
+
+@dataclass(frozen=True)
+class ActionTrace:
+    """Actions of one episode: the baseline's, and the artifact's on the same observations."""
+
+    seed: int
+    target_return: float
+    expected: tuple[tuple[float, ...], ...]  # [steps, A]; indices [steps, 1] if discrete
+    seen: tuple[tuple[float, ...], ...]  # the same shape
+    bound: float | None  # on the error of an action; None if none was set
 
 
 @dataclass(frozen=True)
 class ClosedLoop:
-    """Raw returns of both sides, one an episode; episode i began with seed i."""
+    """Episodes of an artifact and of a baseline on the same seeds.
+
+    ``first_look`` is the number of episodes at the first of several looks (``--until-sure``), each
+    at twice as many; None for a single look.
+    """
 
     environment: str
-    target_return: float
-    returns: tuple[float, ...]
-    expected: tuple[float, ...]  # of the same graph in fp32
-    limit: float = LIMIT
+    baseline: str  # a key of BASELINES
+    allowed: float  # a fraction of the baseline's mean return, or a raw return
+    pairs: tuple[Pair, ...]
+    traces: tuple[ActionTrace, ...] = ()
+    relative: bool = True  # whether ``allowed`` is a fraction
+    confidence: float = CONFIDENCE
+    first_look: int | None = None
+    forced_bound: float | None = None
+    latency: Latency | None = None  # of the artifact's ``Policy.act``
+
+    @cached_property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """One for each target, in the order in which they were played."""
+        targets = dict.fromkeys(pair.target_return for pair in self.pairs)
+        return tuple(
+            outcome(
+                tuple(pair for pair in self.pairs if pair.target_return == target),
+                Allowed(self.allowed, self.relative),
+                self.confidence,
+                self.first_look,
+            )
+            for target in targets
+        )
 
     @property
-    def mean(self) -> float:
-        return float(np.mean(self.returns))
+    def problems(self) -> tuple[Pair, ...]:
+        """The pairs in which an episode crashed or met a NaN."""
+        return tuple(pair for pair in self.pairs if pair.problem is not None)
 
     @property
-    def expected_mean(self) -> float:
-        return float(np.mean(self.expected))
-
-    @property
-    def change(self) -> float:
-        """How far the mean return is from the expected one, as a part of it."""
-        return (self.mean - self.expected_mean) / max(abs(self.expected_mean), 1e-9)
+    def beyond(self) -> tuple[Pair, ...]:
+        """The pairs whose forced error is beyond its bound."""
+        return tuple(pair for pair in self.pairs if self._is_beyond(pair))
 
     @property
     def passed(self) -> bool:
-        return abs(self.change) <= self.limit
+        """Whether every target passed. An undecided one did not."""
+        settled = all(found.verdict == "passed" for found in self.outcomes)
+        return bool(self.pairs) and settled and not self.beyond
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nothing failed, and some target is open."""
+        verdicts = {found.verdict for found in self.outcomes}
+        return "failed" not in verdicts and "undecided" in verdicts and not self.beyond
+
+    @property
+    def expected_mean(self) -> float:
+        """Mean return of the baseline over all pairs without a problem; NaN if there are none."""
+        return _mean([pair.expected for pair in self.pairs if pair.problem is None])
+
+    @property
+    def mean(self) -> float:
+        """The same of the artifact."""
+        return _mean([pair.seen for pair in self.pairs if pair.problem is None])
+
+    def _is_beyond(self, pair: Pair) -> bool:
+        bound, error = self.forced_bound, pair.forced_error
+        return bound is not None and error is not None and not error <= bound
 
 
-def compare(
-    engine: Engine | Library,
-    baseline: Engine | Library,
-    env: Any,
-    name: str,
-    target_return: float | None,
-    episodes: int = EPISODES,
-    on_episode: Callable[[int, int], None] | None = None,
-) -> ClosedLoop:
-    """Play both engines or libraries in the environment ``env``, which is called ``name``.
+def outcome(
+    pairs: tuple[Pair, ...], allowed: Allowed, confidence: float, first_look: int | None
+) -> Outcome:
+    """What these pairs of one target say."""
+    good = [pair for pair in pairs if pair.problem is None]
+    if first_look is not None:
+        look = round(math.log2(max(1.0, len(pairs) / first_look))) + 1
+        confidence = confidence_at(look, confidence)
+    expected, seen = _mean([p.expected for p in good]), _mean([p.seen for p in good])
+    margin = allowed.margin(expected)
+    forced = [p.forced_error for p in pairs if p.forced_error is not None]
+    both: dict[str, Any] = {
+        "target_return": pairs[0].target_return,
+        "episodes": len(pairs),
+        "expected": expected,
+        "seen": seen,
+        "margin": margin,
+        "identical": sum(pair.parted is None for pair in good),
+        "problems": len(pairs) - len(good),
+        "forced_error": max(forced, default=None),
+    }
+    if not good:
+        nan, everything = math.nan, math.inf
+        return Outcome(
+            **both, difference=nan, low=-everything, high=everything, confidence=confidence,
+            verdict="failed", needed=None,
+        )  # fmt: skip
+    found = interval(np.array([pair.seen - pair.expected for pair in good]), confidence)
+    settled = verdict(found, margin)
+    return Outcome(
+        **both,
+        difference=found.mean,
+        low=found.low,
+        high=found.high,
+        confidence=confidence,
+        verdict="failed" if len(good) < len(pairs) else settled,
+        needed=needed(found, len(good), margin),
+    )
 
-    Args:
-        on_episode: called with (episodes done, episodes in all).
+
+def read_closed_loop(entry: Mapping[str, Any]) -> ClosedLoop:
+    """A closed loop from what ``dataclasses.asdict`` and JSON make of it.
 
     Raises:
-        UsageError: the environment's spaces are not the policy's.
-        CheckError: an episode could not be played to its end, or has no return.
+        KeyError, TypeError, ValueError: it is something else.
     """
-    done, returns = 0, []
-    for side in (baseline, engine):
-        policy, mine = Policy(side, batch_size=1), []
-        _fits(policy, env, name)
-        for seed in range(episodes):
-            mine.append(_return(policy, env, name, target_return, seed))
-            done += 1
-            if on_episode is not None:
-                on_episode(done, 2 * episodes)
-        returns.append(tuple(mine))
-    asked = float(policy.contract.target_returns[0]) if target_return is None else target_return
-    return ClosedLoop(name, asked, returns[1], returns[0])
+    plain = {f.name: entry[f.name] for f in fields(ClosedLoop)}
+    plain["pairs"] = tuple(_pair(pair) for pair in entry["pairs"])
+    plain["traces"] = tuple(_trace(trace) for trace in entry["traces"])
+    times = entry["latency"]
+    if times is not None:
+        edges, counts = tuple(times["edges_us"]), tuple(times["counts"])
+        plain["latency"] = Latency(**{**times, "edges_us": edges, "counts": counts})
+    return ClosedLoop(**plain)
 
 
-def _fits(policy: Policy, env: Any, name: str) -> None:
-    try:
-        check_spaces(policy, env)
-    except ArgumentError as error:
-        raise UsageError(
-            f"--env {name} does not fit this checkpoint: {error}. Name another, or export with "
-            "--episodes 0, and returns are not compared"
-        ) from None
+def _pair(entry: Mapping[str, Any]) -> Pair:
+    nans = {name: math.nan for name in ("expected", "seen") if entry[name] is None}
+    return Pair(**{**entry, **nans})
 
 
-def _return(policy: Policy, env: Any, name: str, target_return: float | None, seed: int) -> float:
-    """The return of an episode: whatever goes wrong in it is a failed check, no missing one."""
-    precision = policy.contract.precision
-    try:
-        (episode,) = rollout(policy, env, target_return=target_return, seed=seed)
-    except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {error}"
-        raise CheckError(
-            f"{precision} could not be played in {name}, seed {seed}: {what}; nothing was written"
-        ) from error
-    if not np.isfinite(episode.total_return):
-        raise CheckError(
-            f"{precision} earns {episode.total_return} in {name}, seed {seed}; nothing was written"
-        )
-    return episode.total_return
+def _trace(entry: Mapping[str, Any]) -> ActionTrace:
+    actions = {name: tuple(tuple(row) for row in entry[name]) for name in ("expected", "seen")}
+    return ActionTrace(**{**entry, **actions})
+
+
+def _mean(numbers: list[float]) -> float:
+    return float(np.mean(numbers)) if numbers else math.nan
+
+
+__all__ = [
+    "APART", "BASELINES", "TWO_PERCENT", "ActionTrace", "ClosedLoop", "Outcome", "Pair", "outcome",
+    "read_closed_loop",
+]  # fmt: skip

@@ -17,11 +17,16 @@ from dt_export.targets.artifact import Opened
 from dt_export.targets.contract import contract_of
 
 
-def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
+def contract_differences(
+    contract: Contract, checkpoint: Checkpoint, targets: tuple[float, ...] = ()
+) -> tuple[str, ...]:
     """What the runtime takes from the contract, compared with what an export would have written.
 
-    Not what it says of itself (producer, validation), nor what the user may choose at export
-    without changing an action (target returns, environment): of these there are notes.
+    Not what it says of itself (producer, validation), nor the environment, which changes no action:
+    of that there is a note.
+
+    Args:
+        targets: returns that the user says were chosen at export, beside the checkpoint's own.
     """
     due = contract_due(contract, checkpoint)
     if due is None:
@@ -44,6 +49,8 @@ def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[st
         "action scale": (contract.action.scale, due.action.scale),
         "action offset": (contract.action.offset, due.action.offset),
     }
+    if not _targets_fit(contract, checkpoint, targets):
+        pairs["target returns"] = (contract.target_returns, checkpoint.facts.target_returns)
     # Of the artifact's K: where it is another, that is one difference and not one of each cache.
     same = contract_due(contract, checkpoint.with_context_length(contract.context_length)) or due
     for kind, seen, expected in (
@@ -54,8 +61,23 @@ def contract_differences(contract: Contract, checkpoint: Checkpoint) -> tuple[st
             if mine != theirs:
                 pairs[f"{kind} {(theirs or mine).name}"] = (_spec(mine), _spec(theirs))
     return tuple(
-        f"{name}: {_says(seen, due)}" for name, (seen, due) in pairs.items() if seen != due
+        f"{name}: {_says(seen, due)}{_HINTS.get(name, '')}"
+        for name, (seen, due) in pairs.items()
+        if seen != due
     )
+
+
+def _targets_fit(contract: Contract, checkpoint: Checkpoint, chosen: tuple[float, ...]) -> bool:
+    """A policy that is asked for nothing else asks for the contract's first target return."""
+    due, seen = checkpoint.facts.target_returns, contract.target_returns
+    if "target_returns" in checkpoint.borrowed or not due:
+        return True
+    return seen == due or (bool(seen) and set(seen) <= {*due, *chosen})
+
+
+_HINTS = {
+    "target returns": f"; if you chose it at export, pass {FLAGS['target_return'].name}",
+}
 
 
 def notes(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
@@ -65,12 +87,8 @@ def notes(contract: Contract, checkpoint: Checkpoint) -> tuple[str, ...]:
         flags = [_FLAGS[fact] for fact in _UNCHECKED if fact in borrowed and fact in _FLAGS]
         how = f" (pass {', '.join(flags)})" if flags else ""
         found.append(f"taken from the artifact itself, not checked: {', '.join(taken)}{how}")
-    for name, seen, due in (
-        ("target_returns", contract.target_returns, facts.target_returns or ()),
-        ("environment", contract.environment, facts.environment),
-    ):
-        if name not in borrowed and seen != due:
-            found.append(f"{name}: {_says(seen, due)}")
+    if "environment" not in borrowed and contract.environment != facts.environment:
+        found.append(f"environment: {_says(contract.environment, facts.environment)}")
     return tuple(found)
 
 

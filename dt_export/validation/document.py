@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from dt_runtime.contract import Contract
 from dt_export.errors import UsageError
 from dt_export.files.reports import json_report, parse_report, versions
 from dt_export.graphs.trials import Case
-from dt_export.validation.closed_loop import ClosedLoop
-from dt_export.validation.report import Comparison, Report
+from dt_export.validation.closed_loop import read_closed_loop
+from dt_export.validation.levels import Comparison, Level
+from dt_export.validation.report import Replayed, Report
+from dt_export.validation.trace import Along, TraceResult
 
-FORMAT = "1.0"
+FORMAT = "2.0"
 _TUPLES = ("differences", "notes")
 
 
@@ -36,8 +38,10 @@ class Document:
         report = self.report
         plain = {f.name: getattr(report, f.name) for f in fields(report) if f.name != "contract"}
         plain["comparisons"] = [asdict(comparison) for comparison in report.comparisons]
-        loop = report.closed_loop
-        plain["closed_loop"] = None if loop is None else asdict(loop)
+        plain["levels"] = [asdict(level) for level in report.levels]
+        for name in _PARTS:
+            part = getattr(report, name)
+            plain[name] = None if part is None else {**asdict(part), "passed": part.passed}
         content = {
             "artifact": self.artifact,
             "provider": self.provider,
@@ -61,7 +65,9 @@ class Document:
             plain = {f.name: content[f.name] for f in fields(Report) if f.name != "contract"}
             plain |= {name: tuple(plain[name]) for name in _TUPLES}
             plain["comparisons"] = tuple(_comparison(entry) for entry in plain["comparisons"])
-            plain["closed_loop"] = _closed_loop(plain["closed_loop"])
+            for name, read in _PARTS.items():
+                plain[name] = None if plain[name] is None else read(plain[name])
+            plain["levels"] = tuple(Level(**level) for level in plain["levels"])
             contract = Contract.from_json(json.dumps(content["contract"]))
             report = Report(contract=contract, **plain)
             return cls(report, content["artifact"], content["provider"], content["versions"])
@@ -76,14 +82,35 @@ def document(report: Report, artifact: Path, provider: str | None = None) -> Doc
 
 
 def _comparison(entry: Mapping[str, Any]) -> Comparison:
-    nulls = {"error": math.inf, "abs_error": math.inf, "expected": math.nan, "seen": math.nan}
+    nulls = dict.fromkeys(("error", "abs_error", "rms"), math.inf)
+    nulls |= {"expected": math.nan, "seen": math.nan}
     values: dict[str, Any] = {**entry, "case": Case(**entry["case"])}
     values |= {name: null for name, null in nulls.items() if values[name] is None}
     return Comparison(**values)
 
 
-def _closed_loop(entry: Mapping[str, Any] | None) -> ClosedLoop | None:
-    if entry is None:
-        return None
-    returns = {name: tuple(entry[name]) for name in ("returns", "expected")}
-    return ClosedLoop(**{**entry, **returns})
+def _replayed(entry: Mapping[str, Any]) -> Replayed:
+    plain = {f.name: entry[f.name] for f in fields(Replayed)}
+    return Replayed(**{**plain, "max_abs_error": _error(plain["max_abs_error"])})
+
+
+def _trace(entry: Mapping[str, Any]) -> TraceResult:
+    plain = {f.name: entry[f.name] for f in fields(TraceResult)}
+    return TraceResult(**{**plain, "episodes": tuple(_along(e) for e in plain["episodes"])})
+
+
+def _along(entry: Mapping[str, Any]) -> Along:
+    errors = tuple(_error(error) for error in entry["errors"])
+    return Along(**{**entry, "errors": errors, "rounding": tuple(entry["rounding"])})
+
+
+def _error(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+# What is only there where the user asked for it.
+_PARTS: dict[str, Callable[[Any], Any]] = {
+    "golden": _replayed,
+    "trace": _trace,
+    "closed_loop": read_closed_loop,
+}

@@ -6,11 +6,9 @@ and the eager model computes the action on exactly that window.
 
 import base64
 import math
-from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from dt_runtime.contract import Contract, TensorSpec
+from dt_runtime.contract import Contract
 from dt_runtime.golden import (
     FORMAT,
     KIND,
@@ -31,11 +29,12 @@ from dt_export.errors import CheckError, UsageError
 from dt_export.files.ours import PRODUCER
 from dt_export.graphs import graph_of
 from dt_export.graphs.trials import draw_states
-from dt_export.targets.artifact import Run
 from dt_export.validation.differences import contract_differences
-from dt_export.validation.parity import TOLERANCES
-from dt_export.validation.reference import reference
+from dt_export.validation.eager import Eager, Row, no_action, schedule_of
 
+# By precision, relative to the largest number of the recording: another runtime on another
+# processor rounds otherwise, and this recording has to serve them all.
+TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 2e-2, "int8": 5e-2}
 ROWS = 2  # so that one can be reset while the other goes on
 AFTER = 3  # steps after everything was reset in the end
 FRAMES = 8  # different ones of a model that sees pictures
@@ -43,16 +42,6 @@ TRIES = 200  # draws of an observation until the choice is a clear one
 CLEAR = 4.0  # tolerances by which the most likely index must lead: two logits, each that far off
 APPLIED_EVERY = 5  # steps at which something else than the action was really done
 IGNORED = 997.0  # rewards of rows at their first step, in quanta: nobody may take them off
-
-
-@dataclass
-class _Row:
-    """An episode so far: what a window is made of."""
-
-    target: float
-    states: list[np.ndarray]
-    actions: list[np.ndarray]
-    returns_to_go: list[float]
 
 
 def record(
@@ -88,8 +77,8 @@ def record(
     """
     contract, options = _settled(checkpoint, contract, batch_size, slots)
     rng, context = np.random.default_rng(seed), contract.context_length
-    schedule = _schedule(contract, options)
-    eager = _Eager(checkpoint, contract, rng)
+    schedule = schedule_of(contract, options.slots)
+    eager, drawn = Eager(checkpoint, contract), _Drawn(contract, rng)
     steps = min(2 * context + 5, contract.max_ep_len)
     alone = {1 + row * context // options.batch_size: row for row in range(1, options.batch_size)}
     quantum = 2.0 ** (math.floor(math.log2(contract.return_scale)) - 8)
@@ -99,16 +88,16 @@ def record(
         exact: list[float] = (np.round(scaled / quantum) * quantum).tolist()
         return exact
 
-    rows: list[_Row] = []
+    rows: list[Row] = []
     events: list[Event] = []
     for step in range(steps + min(AFTER, contract.max_ep_len)):
         if step in (0, steps):
             targets = returns(1.0, 4.0, options.batch_size)
-            rows = [_Row(target, [], [], []) for target in targets]
+            rows = [Row(target) for target in targets]
             events.append(Event(reset=Reset(tuple(range(len(rows))), tuple(targets))))
         elif step in alone:
             (target,) = returns(1.0, 4.0, 1)
-            rows[alone[step]] = _Row(target, [], [], [])
+            rows[alone[step]] = Row(target)
             events.append(Event(reset=Reset((alone[step],), (target,))))
         rewards = None if step == 0 else returns(-0.1, 0.1, len(rows))
         for number, row in enumerate(rows):
@@ -119,7 +108,7 @@ def record(
             elif rewards is not None:
                 row.returns_to_go.append(row.returns_to_go[-1] - rewards[number])
         applied = _apply(contract, rows, step, rng)
-        events.append(Event(act=_act(contract, rows, schedule, eager, rewards, applied)))
+        events.append(Event(act=_act(contract, rows, schedule, eager, drawn, rewards, applied)))
     expected = [event.act.expected for event in events if event.act is not None]
     largest = max(float(np.abs(due.logits or due.actions).max()) for due in expected)
     return Golden(
@@ -130,7 +119,7 @@ def record(
         options=options,
         seed=seed,
         tolerance=TOLERANCES[contract.precision] * max(1.0, largest),
-        frames=tuple(base64.b64encode(frame.tobytes()).decode() for frame in eager.frames),
+        frames=tuple(base64.b64encode(frame.tobytes()).decode() for frame in drawn.frames),
         events=tuple(events),
     )
 
@@ -144,7 +133,7 @@ def _settled(
             f"a {contract.graph} graph has no actions to record: "
             "export --graph policy, step or sequence"
         )
-    if differences := contract_differences(contract, checkpoint):
+    if differences := contract_differences(contract, checkpoint, contract.target_returns):
         raise UsageError(f"the artifact was not exported from this checkpoint: {differences[0]}")
     # A compiled policy is one row of any number.
     fixed = None if contract.compiled else contract.batch_size
@@ -162,61 +151,30 @@ def _settled(
     return contract, Options(rows, count)
 
 
-def _schedule(contract: Contract, options: Options) -> Schedule:
-    """Which window answers. A policy that sees the window itself sees the last K timesteps, as K
-    slots would."""
-    context = contract.context_length
-    return Schedule(context, context if options.slots is None else options.slots)
+class _Drawn:
+    """Observations, some of them different frames."""
 
-
-class _Eager:
-    """Observations, and eager PyTorch's answers to windows of them."""
-
-    def __init__(self, checkpoint: Checkpoint, contract: Contract, rng: np.random.Generator):
-        head = "logits" if contract.action.kind == "discrete" else "action"
-        spec = TensorSpec(head, "float32", ("batch", contract.action.size))
-        # Raw inputs, one output: the policy graph's, whatever the artifact's graph.
-        self.raw = replace(contract, graph="policy", outputs=(spec,))
-        self.head, self.rng = head, rng
-        self._run: Run = reference(checkpoint, self.raw)
-        self._conditioned = any(spec.name == "returns_to_go" for spec in contract.inputs)
+    def __init__(self, contract: Contract, rng: np.random.Generator):
+        self._contract, self._rng = contract, rng
         self.sees_frames = contract.inputs[0].dtype == "uint8"
-        drawn = draw_states(self.raw, (FRAMES if self.sees_frames else 0, 1), 1.0, True, rng)
-        self.frames = drawn[:, 0].astype(np.uint8)
+        count = FRAMES if self.sees_frames else 0
+        self.frames = draw_states(contract, (count, 1), 1.0, True, rng)[:, 0].astype(np.uint8)
 
     def draw(self) -> tuple[np.ndarray, int | None]:
         """An observation, and its index if it is a frame."""
         if self.sees_frames:
-            index = int(self.rng.integers(len(self.frames)))
+            index = int(self._rng.integers(len(self.frames)))
             return self.frames[index], index
-        return draw_states(self.raw, (1, 1), 1.0, True, self.rng)[0, 0].astype(np.float32), None
-
-    def answer(self, row: _Row, length: int) -> np.ndarray:
-        """The action, or the logits, on the last ``length`` timesteps of a row."""
-        last = self.raw.first_timestep + len(row.states)
-        inputs = {
-            "states": np.stack(row.states[-length:]),
-            "actions": np.stack([*row.actions, _no_action(self.raw)][-length:]),
-            "returns_to_go": np.array(row.returns_to_go[-length:], np.float32)[:, None],
-            "timesteps": np.arange(last - length, last),
-            "attention_mask": np.ones(length, np.int64),
-        }
-        if not self._conditioned:
-            del inputs["returns_to_go"]
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # sums in an order that does not depend on the machine's cores
-        try:
-            outputs = self._run({name: array[None] for name, array in inputs.items()})
-            return np.asarray(outputs[self.head][0])
-        finally:
-            torch.set_num_threads(threads)
+        drawn = draw_states(self._contract, (1, 1), 1.0, True, self._rng)
+        return drawn[0, 0].astype(np.float32), None
 
 
 def _act(
     contract: Contract,
-    rows: list[_Row],
+    rows: list[Row],
     schedule: Schedule,
-    eager: _Eager,
+    eager: Eager,
+    drawn: _Drawn,
     rewards: list[float] | None,
     applied: Numbers | None,
 ) -> Act:
@@ -229,7 +187,7 @@ def _act(
         length = schedule.turn(len(row.states)).length
         row.states.append(np.empty(0))
         for _ in range(TRIES):
-            row.states[-1], index = eager.draw()
+            row.states[-1], index = drawn.draw()
             output = eager.answer(row, length)
             if _is_clear(contract, output):
                 break
@@ -244,7 +202,7 @@ def _act(
         if index is not None:
             frames.append(index)
         outputs.append(output)
-        row.actions.append(np.asarray(output.argmax()) if eager.head == "logits" else output)
+        row.actions.append(eager.choice(output))
     expected = Expected(
         actions=_numbers([row.actions[-1] for row in rows]),
         logits=_numbers(outputs) if eager.head == "logits" else None,
@@ -253,8 +211,8 @@ def _act(
         returns_to_go=tuple(row.returns_to_go[-1] for row in rows),
     )
     return Act(
-        observations=None if eager.sees_frames else tuple(observations),
-        frames=tuple(frames) if eager.sees_frames else None,
+        observations=None if drawn.sees_frames else tuple(observations),
+        frames=tuple(frames) if drawn.sees_frames else None,
         rewards=None if rewards is None else tuple(rewards),
         applied_actions=applied,
         expected=expected,
@@ -262,7 +220,7 @@ def _act(
 
 
 def _apply(
-    contract: Contract, rows: list[_Row], step: int, rng: np.random.Generator
+    contract: Contract, rows: list[Row], step: int, rng: np.random.Generator
 ) -> Numbers | None:
     """What was really done at the last step, where it is to be passed; kept for later windows."""
     another = step % APPLIED_EVERY == APPLIED_EVERY - 1
@@ -270,19 +228,13 @@ def _apply(
         return None
     applied: list[np.ndarray] = []
     for row in rows:
-        done = row.actions[-1] if row.actions else _no_action(contract)
+        done = row.actions[-1] if row.actions else no_action(contract)
         if another:
             done = _another(contract, done, rng)
         applied.append(done)
         if row.actions:  # a row at its first step has no last action
             row.actions[-1] = done
     return _numbers(applied)
-
-
-def _no_action(contract: Contract) -> np.ndarray:
-    """Zeros, or the index 0."""
-    discrete, size = contract.action.kind == "discrete", contract.action.size
-    return np.zeros((), np.int64) if discrete else np.zeros(size, np.float32)
 
 
 def _another(contract: Contract, action: np.ndarray, rng: np.random.Generator) -> np.ndarray:

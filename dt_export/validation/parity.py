@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,13 +20,11 @@ from dt_export.validation.differences import (
     notes,
     precision_differences,
 )
+from dt_export.validation.levels import Comparison, levels
 from dt_export.validation.reference import reference
-from dt_export.validation.report import Comparison, Report
+from dt_export.validation.report import Report
 
-# By precision: absolute on bounded outputs, else relative to the output's scale. Measured on the
-# bundled policy: 4e-7, 7e-4 and 7e-3.
-TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 2e-2, "int8": 5e-2}
-TOLERANCE = TOLERANCES["fp32"]
+STRICTEST_FIRST = ("fp32", "fp16", "bf16", "int8")
 
 
 def check(
@@ -36,40 +35,63 @@ def check(
     reference_name: str = "eager",
     tolerance: float | None = None,
     precision: str | None = None,
+    targets: tuple[float, ...] = (),
     on_case: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Compare an artifact with eager PyTorch.
 
     Args:
         seed: draws the inputs; new ones every time without it. The report names it.
-        tolerance: by default that of ``precision``, or a stricter one where the graph, or the
-            contract, is of another; that is a difference too.
-        precision: the precision that the user states. Without it the tolerance of fp32 applies: no
-            file gets a wider one by looking like int8.
+        tolerance: the largest error allowed, absolute on bounded outputs and else relative to the
+            output's scale. By default it follows from the model's own rounding, see ``levels``.
+        precision: the precision that the user states. Without it the rounding of fp32 counts: no
+            file gets a wider bound by looking like int8. Where the graph, or the contract, is of
+            another, the strictest counts; that is a difference too.
+        targets: returns that the user says were chosen at export.
         on_case: called with (cases done, cases in all).
     """
     contract, seed = opened.contract, secrets.randbits(32) if seed is None else seed
-    said = [opened.precision, contract.precision, precision or "fp32"]
-    if tolerance is None:
-        tolerance = min(TOLERANCES.get(name, TOLERANCE) for name in said)
+    said = (opened.precision, contract.precision, precision or "fp32")
+    counted = next((name for name in STRICTEST_FIRST if name in said), "fp32")
     differences = (
         *precision_differences(opened, precision),
-        *contract_differences(contract, checkpoint),
+        *contract_differences(contract, checkpoint, targets),
     )
     comparisons: list[Comparison] = []
     if _comparable(contract, checkpoint):
-        run_reference = reference(checkpoint, contract, reference_name)
+        references = _references(checkpoint, contract, reference_name, counted)
         trials = list(graph_of(contract).trials(contract, checkpoint.model.config))
         rng = np.random.default_rng(seed)
         with _one_thread():
             for done, trial in enumerate(trials, start=1):
-                comparisons += _compare(opened, trial, rng, run_reference)
+                comparisons += _compare(opened, trial, rng, references)
                 if on_case is not None:
                     on_case(done, len(trials))
     return Report(
-        contract, tuple(comparisons), differences, tolerance, reference_name, seed,
-        opened.precision, precision, notes=notes(contract, checkpoint),
+        contract, tuple(comparisons), differences, levels(comparisons, counted, tolerance),
+        tolerance, reference_name, seed, opened.precision, counted, precision,
+        notes=notes(contract, checkpoint),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _References:
+    """What an artifact is compared with, and two more that tell the rounding to be expected."""
+
+    expected: Run  # in float32
+    rounded: Run | None  # eager in the artifact's precision; None: as ``expected``
+    exact: Run  # eager in float64
+
+
+def _references(
+    checkpoint: Checkpoint, contract: Contract, name: str, precision: str
+) -> _References:
+    same = precision == "fp32" and name == "eager"
+    return _References(
+        expected=reference(checkpoint, contract, name),
+        rounded=None if same else reference(checkpoint, contract, arithmetic=precision),
+        exact=reference(checkpoint, contract, arithmetic="float64"),
+    )
 
 
 @contextmanager
@@ -95,7 +117,7 @@ def _comparable(contract: Contract, checkpoint: Checkpoint) -> bool:
 
 
 def _compare(
-    opened: Opened, trial: Trial, rng: np.random.Generator, run_reference: Run
+    opened: Opened, trial: Trial, rng: np.random.Generator, references: _References
 ) -> Iterator[Comparison]:
     try:
         played = list(trial.play(opened, rng))
@@ -104,7 +126,7 @@ def _compare(
             yield Comparison(trial.case, name, np.inf, np.inf, np.nan, np.nan, _problem(error))
         return
     for case, arrays, seen in played:
-        yield from _differ(opened.contract, case, arrays, seen, run_reference(arrays))
+        yield from _differ(opened.contract, case, arrays, seen, references)
 
 
 def _problem(error: Exception) -> str:
@@ -116,24 +138,43 @@ def _differ(
     case: Case,
     arrays: Mapping[str, np.ndarray],
     seen: Mapping[str, np.ndarray],
-    expected: Mapping[str, np.ndarray],
+    references: _References,
 ) -> Iterator[Comparison]:
     """One comparison for each output that the reference has."""
     mask = arrays["attention_mask"] != 0
+    expected, exact = references.expected(arrays), references.exact(arrays)
+    rounded = expected if references.rounded is None else references.rounded(arrays)
     for spec in (spec for spec in contract.outputs if spec.name in expected):
         due, got = expected[spec.name], seen[spec.name]
         if due.shape != got.shape:
             problem = f"shape {list(got.shape)}, expected {list(due.shape)}"
             yield Comparison(case, spec.name, np.inf, np.inf, np.nan, np.nan, problem)
             continue
-        due, got = (_real(spec, array, mask).astype(np.float64) for array in (due, got))
-        distance = np.where(np.isfinite(got), np.abs(got - due), np.inf)
-        where = np.unravel_index(np.argmax(distance), distance.shape)
-        scale = 1.0 if _bounded(contract, spec.name) else max(1.0, float(np.abs(due).max()))
-        worst = float(distance[where])
-        yield Comparison(
-            case, spec.name, worst / scale, worst, float(due[where]), float(got[where])
+        due, got, near, true = (
+            _real(spec, array, mask).astype(np.float64)
+            for array in (due, got, rounded[spec.name], exact[spec.name])
         )
+        scale = 1.0 if _bounded(contract, spec.name) else max(1.0, float(np.abs(due).max()))
+        error, rounding = _distance(got, due) / scale, _distance(near, true) / scale
+        where = np.unravel_index(np.argmax(error), error.shape)
+        yield Comparison(
+            case,
+            spec.name,
+            error=float(error[where]),
+            abs_error=float(error[where]) * scale,
+            expected=float(due[where]),
+            seen=float(got[where]),
+            rms=float(np.sqrt(np.mean(error**2))),
+            rounding=float(rounding.max()),
+            rounding_rms=float(np.sqrt(np.mean(rounding**2))),
+            count=error.size,
+        )
+
+
+def _distance(seen: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Infinite where a number is not finite."""
+    distance: np.ndarray = np.where(np.isfinite(seen), np.abs(seen - expected), np.inf)
+    return distance
 
 
 def _real(spec: TensorSpec, array: np.ndarray, mask: np.ndarray) -> np.ndarray:

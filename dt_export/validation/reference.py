@@ -1,4 +1,4 @@
-"""The reference for an artifact: eager PyTorch in float32 on the CPU, with the same inputs."""
+"""The reference for an artifact: eager PyTorch on the CPU, with the same inputs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,16 +15,23 @@ from dt_export.graphs import graph_of
 from dt_export.graphs.kind import GAUSSIAN, Units
 from dt_export.models.backbone import OUTPUTS
 from dt_export.targets.artifact import Run
+from dt_export.validation.arithmetic import in_arithmetic
 
 REFERENCES = ("eager", "transformers")
 Forward = Callable[..., Mapping[str, Tensor]]
 
 
-def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -> Run:
+def reference(
+    checkpoint: Checkpoint, contract: Contract, name: str = "eager", arithmetic: str = "fp32"
+) -> Run:
     """A function from an artifact's inputs to what its outputs should be.
 
     ``eager`` is our own model; ``transformers`` is the installed library on the same files.
     The steps around the network are written out here again, apart from the graphs.
+
+    Args:
+        arithmetic: one of ``arithmetic.ARITHMETICS``; others than ``fp32`` are for ``eager``.
+            ``float64`` takes the same float32 inputs and weights, and gives float64.
 
     Raises:
         UsageError: no reference of that name, or transformers is not installed or cannot read it.
@@ -33,14 +40,16 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
         raise UsageError(f"--reference is {name!r}, expected one of {', '.join(REFERENCES)}")
     units = graph_of(contract).units
     if units is Units.EMBEDDINGS:
-        return _backbone(checkpoint, name)
-    forward = _eager(checkpoint) if name == "eager" else _transformers(checkpoint, contract)
+        return _backbone(checkpoint, name, arithmetic)
+    own = name == "eager"
+    forward = _eager(checkpoint, arithmetic) if own else _transformers(checkpoint, contract)
     facts, config = checkpoint.facts, checkpoint.model.config
+    dtype = torch.float64 if arithmetic == "float64" else torch.float32
     states = _affine(facts.state_mean, facts.state_std)
     actions = _affine(facts.action_offset, facts.action_scale)
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        tensors = {key: torch.from_numpy(value) for key, value in inputs.items()}
+        tensors = _tensors(inputs, dtype)
         if units is Units.RAW:
             if states is not None:
                 mean, std = states
@@ -51,7 +60,7 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
                 offset, scale = actions
                 tensors["actions"] = (tensors["actions"] - offset) / scale
             if config.discrete and not config.index_actions:
-                tensors["actions"] = F.one_hot(tensors["actions"], config.act_dim).float()
+                tensors["actions"] = F.one_hot(tensors["actions"], config.act_dim).to(dtype)
         with torch.no_grad():
             out = forward(**tensors)
         if units is Units.RAW:
@@ -61,12 +70,23 @@ def reference(checkpoint: Checkpoint, contract: Contract, name: str = "eager") -
                 offset, scale = actions
                 last["action"] = last["action"] * scale.numpy() + offset.numpy()
             if facts.action_low is not None or facts.action_high is not None:
-                bounded = np.clip(last["action"], facts.action_low, facts.action_high)
-                last["action"] = bounded.astype(np.float32)
+                low, high = _bound(facts.action_low), _bound(facts.action_high)
+                last["action"] = np.clip(last["action"], low, high)
             return {s.name: last[s.name] for s in contract.outputs if s.name in last}
         return {spec.name: out[spec.name].numpy() for spec in contract.outputs}
 
     return run
+
+
+def _tensors(inputs: Mapping[str, np.ndarray], dtype: torch.dtype) -> dict[str, Tensor]:
+    """Numbers in the given arithmetic; indices and frames as they are."""
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    return {k: x.to(dtype) if x.is_floating_point() else x for k, x in tensors.items()}
+
+
+def _bound(bounds: tuple[float, ...] | None) -> np.ndarray | None:
+    """As actions are: in float32."""
+    return None if bounds is None else np.array(bounds, np.float32)
 
 
 def _affine(
@@ -78,21 +98,25 @@ def _affine(
     return torch.tensor(offset), torch.tensor(scale)
 
 
-def _backbone(checkpoint: Checkpoint, name: str) -> Run:
+def _backbone(checkpoint: Checkpoint, name: str, arithmetic: str) -> Run:
     if name != "eager":
         raise UsageError("--reference transformers is not for --graph backbone: use eager")
+    model = in_arithmetic(checkpoint.model, arithmetic)
+    dtype = torch.float64 if arithmetic == "float64" else torch.float32
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         with torch.no_grad():
-            outputs = checkpoint.model(**{k: torch.from_numpy(v) for k, v in inputs.items()})
+            outputs = model(**_tensors(inputs, dtype))
         return {key: value.numpy() for key, value in zip(OUTPUTS, outputs, strict=True)}
 
     return run
 
 
-def _eager(checkpoint: Checkpoint) -> Forward:
+def _eager(checkpoint: Checkpoint, arithmetic: str) -> Forward:
+    model = in_arithmetic(checkpoint.model, arithmetic)
+
     def forward(**inputs: Tensor) -> Mapping[str, Tensor]:
-        return _stacked(vars(checkpoint.model(**inputs)))
+        return _stacked(vars(model(**inputs)))
 
     return forward
 

@@ -79,7 +79,7 @@ def test_flags_that_repeat_the_overrides():
         stats=Path("my stats.npz"),
         target_return=3.0,
     )
-    typed = "--context-length 4 --discrete --no-returns --stats 'my stats.npz'"
+    typed = "--context-length 4 --discrete --no-returns --stats 'my stats.npz' --target-return 3.0"
     assert as_flags(overrides) == typed
 
 

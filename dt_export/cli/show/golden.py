@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from dt_runtime.golden import Golden, Replay
 
+    from dt_export.validation.report import Replayed
+
 
 def recorded(golden: Golden, path: Path, artifact: Path) -> RenderableType:
     """What was written and how to replay it."""
@@ -35,6 +37,18 @@ def recorded(golden: Golden, path: Path, artifact: Path) -> RenderableType:
         Text("next:"),
         Text(f"  {command}", style="cyan"),
     )
+
+
+def golden_result(result: Replayed) -> RenderableType:
+    """The same in a validation."""
+    what = f"worst error {result.max_abs_error:.1e}, tolerance {result.tolerance:.1e}"
+    if result.passed:
+        return Text(f"golden episode: equal, {what} ({result.acts} steps)", style="green")
+    lines = [Text(f"golden episode: NOT equal, {what} ({result.acts} steps)", "bold red")]
+    if result.first_mismatch is not None:
+        lines.append(Text(f"first of {result.mismatches}: ", "red"))
+        lines[-1].append(one_line(result.first_mismatch))
+    return Group(*lines)
 
 
 def replayed(replay: Replay, golden: Golden) -> RenderableType:

@@ -12,7 +12,7 @@ from oracles import kzl
 from dt_export.checkpoints import load
 from dt_export.errors import UsageError
 from dt_export.exporting import export
-from dt_export.files.ours import is_artifact, is_listing, is_plot, is_report
+from dt_export.files.ours import OURS, is_artifact, is_listing, is_report
 from dt_export.files.writing import Output, atomic, distinct, files_at, together
 from dt_export.targets.onnx import ort
 
@@ -149,7 +149,7 @@ def test_every_artifact_is_known_by_its_bytes(artifacts):
 def test_what_is_not_ours(tmp_path, content):
     path = tmp_path / "file"
     path.write_bytes(content)
-    assert not any(ours(path) for ours in (is_artifact, is_report, is_plot, is_listing))
+    assert not any(ours(path) for ours in OURS)
 
 
 def test_two_outputs_are_two_files(cli, policy_file, checkpoint_path, tmp_path):

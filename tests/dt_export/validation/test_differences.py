@@ -38,13 +38,26 @@ def test_other_weights_are_a_difference(policy_file, checkpoint, sha256):
     assert any(difference.startswith("source sha256") for difference in report.differences)
 
 
-def test_what_was_chosen_at_export_is_a_note(policy_file, checkpoint):
-    lying = changed(policy_file, target_returns=(1e30,), environment="Ant-v5\nequal\u2028\u200f")
+def test_the_environment_is_a_note(policy_file, checkpoint):
+    lying = changed(policy_file, environment="Ant-v5\nequal\u2028\u200f")
     report = check(lying, checkpoint, seed=1)
-    assert report.passed and len(report.notes) == 2
-    assert "target_returns: the artifact's contract says (1e+30,)" in report.notes[0]
-    assert r"says Ant-v5\nequal\u2028\u200f, the checkpoint says nothing" in report.notes[1]
+    assert report.passed and len(report.notes) == 1
+    assert r"says Ant-v5\nequal\u2028\u200f, the checkpoint says nothing" in report.notes[0]
     assert check(open_artifact(policy_file), checkpoint, seed=1).notes == ()
+
+
+def test_a_target_return_is_the_checkpoint_s_or_the_user_s(policy_file, checkpoint):
+    lying = changed(policy_file, target_returns=(1e30,))
+    (difference,) = check(lying, checkpoint, seed=1).differences
+    assert difference == (
+        "target returns: the artifact's contract says (1e+30,), the checkpoint says (250.0,); if "
+        "you chose it at export, pass --target-return"
+    )
+    assert check(lying, checkpoint, seed=1, targets=(3.0, 1e30)).passed
+    (difference,) = contract_differences(
+        changed(policy_file, target_returns=()).contract, checkpoint
+    )
+    assert difference.startswith("target returns: the artifact's contract says nothing")
 
 
 def test_another_context_length_is_one_difference(step_file, checkpoint):

@@ -22,7 +22,7 @@ def report(policy_file, checkpoint):
 
 def test_it_names_the_artifact_the_contract_and_the_versions(report, policy_file):
     content = json.loads(document(report, policy_file, "CPUExecutionProvider").to_json())
-    assert list(content)[:2] == ["producer", "format"] and content["format"] == FORMAT == "1.0"
+    assert list(content)[:2] == ["producer", "format"] and content["format"] == FORMAT == "2.0"
     assert content["artifact"] == str(policy_file)
     assert content["provider"] == "CPUExecutionProvider"
     assert {"dt-export", "torch", "numpy"} <= set(content["versions"])
@@ -57,7 +57,7 @@ def test_numbers_that_are_not_finite(report, policy_file):
     assert not Document.from_json(text).report.passed
 
 
-@pytest.mark.parametrize("text", ("", "[]", "{}", '{"format": "2.0"}', '{"format": "1.0"}'))
+@pytest.mark.parametrize("text", ("", "[]", "{}", '{"format": "1.0"}', '{"format": "2.0"}'))
 def test_another_document(text):
     with pytest.raises(UsageError, match="not a report of `dt-export validate --json`"):
         Document.from_json(text)

@@ -59,7 +59,7 @@ def test_one_percent_of_the_weights_is_caught(artifacts, checkpoint, tmp_path, g
     assert not report.passed
     failure = report.failures[0]
     assert failure.expected != failure.seen
-    assert failure.error > report.tolerance
+    assert failure.error > report.level(failure).bound
 
 
 def test_nan_is_caught(policy_file, checkpoint, tmp_path):

@@ -72,7 +72,7 @@ def test_contract_agrees_with_the_graph(policy_model, sequence_file):
 def test_contract_states_the_validation(policy_model):
     validation = Contract.from_json(policy_model.metadata_props[0].value).validation
     assert validation.cases > 30
-    assert 0 <= validation.max_error <= validation.tolerance == 1e-5
+    assert 0 <= validation.max_error <= validation.tolerance <= 1e-5
 
 
 @pytest.mark.parametrize("graph", ("policy", "sequence"))

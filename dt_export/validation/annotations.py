@@ -1,0 +1,89 @@
+"""What GitHub Actions shows of a validation: annotations, and a summary of the job.
+
+The rules of escaping are those of the toolkit (``packages/core/src/command.ts``): in a message %,
+CR and LF; in a property also the colon and the comma.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePath
+from typing import TextIO
+
+from dt_export.validation.checks import Check, checks, counted, verdict
+from dt_export.validation.document import Document
+
+SHOWN = 10  # errors that GitHub shows of a step; the last one says how many there are
+_MARKS = {"passed": "✅", "failed": "❌", "undecided": "⚠️", "skipped": "⚪"}
+_LONGEST = 500  # characters of a cell
+
+
+def announce(document: Document, out: TextIO, environ: Mapping[str, str] = os.environ) -> None:
+    """Print annotations and add to the job's summary, if this runs in GitHub Actions.
+
+    Raises:
+        OSError: the file of the summary cannot be written.
+    """
+    if environ.get("GITHUB_ACTIONS") != "true":
+        return
+    for line in annotations(document):
+        print(line, file=out)
+    if path := environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(summary(document))
+
+
+def annotations(document: Document) -> tuple[str, ...]:
+    """A workflow command for each check that failed or is undecided; none where all passed."""
+    found = [c for c in checks(document.report) if c.verdict in ("failed", "undecided")]
+    if len(found) <= SHOWN:
+        return tuple(_lines(document, found))
+    left = len(found) - SHOWN + 1
+    name = PurePath(document.artifact).name
+    more = _command(f"{name}: more", f"{left} more checks failed: see the summary of this job")
+    return (*_lines(document, found[: SHOWN - 1]), more)
+
+
+def _lines(document: Document, found: list[Check]) -> Iterator[str]:
+    name = PurePath(document.artifact).name
+    for check in found:
+        yield _command(f"{name}: {check.area}, {check.name}", check.message)
+
+
+def _command(title: str, message: str) -> str:
+    """``::error``, on one line whatever the texts are."""
+    return f"::error title={_property(title)}::{_data(message)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def summary(document: Document) -> str:
+    """The verdict and a table of checks, in Markdown."""
+    report, found = document.report, checks(document.report)
+    word = verdict(report)
+    lines = [
+        f"### {_MARKS[word]} {_cell(PurePath(document.artifact).name)}: {word}",
+        "",
+        f"Checkpoint {_cell(report.contract.source.model)}, {_cell(report.contract.graph)} graph, "
+        f"{counted(report.cases, 'case')}, seed {report.seed}.",
+        "",
+        "| | area | check | found |",
+        "| --- | --- | --- | --- |",
+    ]
+    for check in found:
+        cells = (_MARKS[check.verdict], check.area, check.name, check.message)
+        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _cell(text: str) -> str:
+    """Text that Markdown leaves alone: no line ends, links, tags or columns of its own."""
+    flat = " ".join(text.split())
+    short = flat if len(flat) <= _LONGEST else flat[: _LONGEST - 1] + "…"
+    plain = short.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join(f"\\{letter}" if letter in "\\`*_[]|~#@" else letter for letter in plain)
