@@ -11,10 +11,10 @@ import torch
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-import transformers
-from checkpoints_made_here import save_hugging_face
 import fuzz.summary
 import mutations.summary
+import transformers
+from checkpoints_made_here import save_hugging_face
 from pages import reader  # noqa: F401 - a fixture
 
 from dt_export.checkpoints import Checkpoint, Overrides, load

@@ -59,8 +59,8 @@ def validate(
         Precision | None,
         option(
             "--precision",
-            help="The precision of the artifact. Others than fp32 round more, which is allowed only "
-            "if you say so here.  [default: fp32]",
+            help="The precision of the artifact. Others than fp32 round more, which is allowed "
+            "only if you say so here.  [default: fp32]",
         ),
     ] = None,
     tolerance: Annotated[
@@ -79,8 +79,9 @@ def validate(
     files: Files,
     overrides: SameOverrides,
 ) -> None:
-    """Compare an artifact with its checkpoint. Exit code 0: passed, 1: failed or undecided, 2: usage
-    error.
+    """Compare an artifact with its checkpoint.
+
+    Exit code 0: passed, 1: failed or undecided, 2: usage error.
 
     Example: `dt-export validate hopper.onnx --model hopper`, or with episodes
     `dt-export validate hopper.onnx --model hopper --env Hopper-v5 --report report.html`
@@ -88,8 +89,8 @@ def validate(
     from dt_export.cli import show
     from dt_export.validating import played, replayed, traced
     from dt_export.validation import check
-    from dt_export.validation.pairing import pair
     from dt_export.validation.paired import parse_allowed
+    from dt_export.validation.pairing import pair
 
     allowed, targets = parse_allowed(loop.allowed), loop.targets
     check_tables(loop, files)
@@ -106,13 +107,13 @@ def validate(
     console.print(show.comparisons(report))
     if files.golden is not None:
         report = replayed(report, opened, files.golden)
-        console.print(show.golden_result(report.golden))
+        console.print(show.golden_result(report))
     if files.trace is not None and report.comparable:
         with show.cases("replaying the trace", console) as on_case:
             report = traced(
                 report, opened, checkpoint, files.trace, episodes=loop.episodes, on_episode=on_case
             )
-        console.print(show.trace_result(report.trace))
+        console.print(show.trace_result(report))
     if loop.env is not None and report.comparable:
         with show.cases(f"playing in {loop.env}", console) as on_case:
             report = played(
@@ -121,7 +122,7 @@ def validate(
                 target_returns=targets or None, allowed=allowed, until_sure=loop.until_sure,
                 workers=loop.workers, seed=seed or 0, on_episode=on_case,
             )  # fmt: skip
-        console.print(show.closed_loop(report.closed_loop))
+        console.print(show.played(report))
         if outputs.record is not None:
             _record(outputs.record, opened, checkpoint, loop, targets, seed or 0)
             console.print(show.video(outputs.record.path))

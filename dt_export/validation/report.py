@@ -15,6 +15,8 @@ from dt_export.validation.levels import (
 )
 from dt_export.validation.trace import TraceResult
 
+NOTHING = 1e-9  # of a rounding: float32 keeps seven digits
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -90,6 +92,12 @@ class Report:
         """What an action, or a logit, may be off on usual inputs."""
         names = ("action", "logits", "action_preds")
         return next((v.bound for v in self.levels if v.output in names and not v.extreme), None)
+
+    @property
+    def insensitive(self) -> tuple[str, ...]:
+        """Outputs without any rounding: they are all at their bounds, where no error can show."""
+        usual = [level for level in self.levels if not level.extreme]
+        return tuple(level.output for level in usual if level.rounding < NOTHING)
 
     @property
     def ill_conditioned(self) -> tuple[Level, ...]:

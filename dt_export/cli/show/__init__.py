@@ -1,7 +1,7 @@
 """What the commands print: one file for each thing shown. Results in, Rich renderables out."""
 
 from dt_export.cli.show.checkpoint import checkpoint
-from dt_export.cli.show.closed_loop import closed_loop
+from dt_export.cli.show.closed_loop import closed_loop, played
 from dt_export.cli.show.contract import contract
 from dt_export.cli.show.diagnosis import diagnosis
 from dt_export.cli.show.episodes import episodes
@@ -25,6 +25,7 @@ __all__ = [
     "exported",
     "golden_result",
     "health",
+    "played",
     "presets",
     "recorded",
     "replayed",

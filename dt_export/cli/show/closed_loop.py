@@ -11,6 +11,7 @@ from dt_export.cli.show.table import plain_table
 from dt_export.validation.closed_loop import BASELINES
 
 if TYPE_CHECKING:
+    from dt_export.validation import Report
     from dt_export.validation.closed_loop import ClosedLoop, Outcome, Pair
 
 SHOWN = 5  # failures
@@ -43,6 +44,11 @@ def closed_loop(loop: ClosedLoop) -> RenderableType:
             Text(found.verdict, style=COLOURS[found.verdict]),
         )
     return Group(table, *sentences(loop))
+
+
+def played(report: Report) -> RenderableType:
+    """The closed loop of a validation; nothing where there is none."""
+    return Group() if report.closed_loop is None else closed_loop(report.closed_loop)
 
 
 def sentences(loop: ClosedLoop) -> list[Text]:
@@ -124,4 +130,4 @@ def _where(pair: Pair) -> str:
     return f"seed {pair.seed}, target {pair.target_return:g}"
 
 
-__all__ = ["closed_loop", "sentences"]
+__all__ = ["closed_loop", "played", "sentences"]

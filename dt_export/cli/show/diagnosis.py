@@ -1,4 +1,4 @@
-"""What a failed validation points at."""
+"""What the failures of a validation point at."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from dt_export.process.terminal import one_line
+from dt_export.validation.diagnosis import diagnose
+
 if TYPE_CHECKING:
     from dt_export.validation import Report
 
 
 def diagnosis(report: Report) -> RenderableType:
-    """A line for each likely cause; nothing where there is none."""
-    from dt_export.validation.diagnosis import diagnose
-
-    return Group(*(Text(f"likely: {said}", style="yellow") for said in diagnose(report)))
+    """A line for each likely cause; nothing where nothing failed."""
+    return Group(*(Text(f"likely: {one_line(what)}", "yellow") for what in diagnose(report)))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dt_runtime.golden import Golden, Replay
 
-    from dt_export.validation.report import Replayed
+    from dt_export.validation import Report
 
 
 def recorded(golden: Golden, path: Path, artifact: Path) -> RenderableType:
@@ -39,8 +39,11 @@ def recorded(golden: Golden, path: Path, artifact: Path) -> RenderableType:
     )
 
 
-def golden_result(result: Replayed) -> RenderableType:
-    """The same in a validation."""
+def golden_result(report: Report) -> RenderableType:
+    """What a golden episode says in a validation; nothing where there is none."""
+    result = report.golden
+    if result is None:
+        return Group()
     what = f"worst error {result.max_abs_error:.1e}, tolerance {result.tolerance:.1e}"
     if result.passed:
         return Text(f"golden episode: equal, {what} ({result.acts} steps)", style="green")

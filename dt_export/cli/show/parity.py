@@ -34,6 +34,12 @@ def comparisons(report: Report) -> RenderableType:
         )
     parts: list[RenderableType] = [table] if report.comparisons else []
     parts += [Text(f"note: {note}", style="yellow") for note in report.notes]
+    for output in report.insensitive:
+        what = (
+            f"note: every {output} on these inputs is at a bound, where errors do not show: add "
+            "--trace with data of your own, or --env"
+        )
+        parts.append(Text(what, style="yellow"))
     for level in report.ill_conditioned:
         what = (
             f"note: this network is ill-conditioned: rounding in float32 alone changes "
@@ -79,6 +85,8 @@ def _returns(report: Report) -> Text | None:
     if loop is None:
         why = report.not_played
         return None if why is None else Text(f"returns not compared with fp32: {why}", "yellow")
+    if loop.baseline != "fp32":  # shown in full, see ``show.closed_loop``
+        return None
     (found,) = loop.outcomes
     return Text(
         f"{precision} earns {found.seen:.1f} in {loop.environment} at target "

@@ -11,13 +11,16 @@ from dt_export.cli.show.table import plain_table
 from dt_export.process.terminal import one_line
 
 if TYPE_CHECKING:
-    from dt_export.validation.trace import TraceResult
+    from dt_export.validation import Report
 
 SHOWN = 10  # episodes; those furthest off
 
 
-def trace_result(result: TraceResult) -> RenderableType:
-    """The episodes with the largest errors, then a verdict."""
+def trace_result(report: Report) -> RenderableType:
+    """The episodes with the largest errors, then a verdict; nothing where there is no trace."""
+    result = report.trace
+    if result is None:
+        return Group()
     right = ("episode", "target", "steps", "worst error", "rounding", "at step")
     table = plain_table(*right, right=right)
     wrong = {along.episode for along in result.failures}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mutations import breaking
 from mutations.breaking import in_graph, initialiser, scaled, weight
-from mutations.catalogue.numbers import POLICY, SCRIPT, SEQUENCE, SLIGHTLY, STEP, one
+from mutations.catalogue.numbers import POLICY, SCRIPT, SEQUENCE, SLIGHTLY, STEP
 from mutations.good import Good
 from mutations.mutant import Mutant
 

@@ -5,7 +5,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from mutations.breaking import contract, contract_of, in_graph, no_contract
-from mutations.catalogue.caches import C, SCRIPT_STEP
+from mutations.catalogue.caches import SCRIPT_STEP, C
 from mutations.catalogue.numbers import ORT, POLICY, SCRIPT, SEQUENCE, STEP
 from mutations.good import Good
 from mutations.mutant import Mutant

@@ -5,7 +5,7 @@ import onnx
 from torch import nn
 
 from mutations import breaking
-from mutations.breaking import edit, in_graph, rows_swapped, scaled, weight
+from mutations.breaking import in_graph, rows_swapped, scaled, weight
 from mutations.good import Good
 from mutations.mutant import Mutant
 

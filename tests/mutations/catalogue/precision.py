@@ -5,7 +5,7 @@ import onnx
 from onnx import numpy_helper
 
 from mutations import breaking
-from mutations.breaking import contract, in_graph, initialiser, rows_swapped, scaled, weight
+from mutations.breaking import contract, in_graph, initialiser, scaled, weight
 from mutations.catalogue.attention import nodes
 from mutations.catalogue.numbers import POLICY
 from mutations.good import Good
