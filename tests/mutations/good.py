@@ -1,4 +1,4 @@
-"""Right artifacts, which mutants are made of: the bundled policy, and small ones of each dialect."""
+"""Right artifacts, which mutants are made of: the bundled policy, and small ones by dialect."""
 
 import fcntl
 import json

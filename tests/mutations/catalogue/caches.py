@@ -1,4 +1,4 @@
-"""Slots and caches: of step graphs, whose masks the runtime fills, and of C, which keeps its own."""
+"""Slots and caches: of step graphs, whose masks the runtime fills, and of C, which fills them."""
 
 import onnx
 import torch
@@ -113,7 +113,7 @@ MUTANTS = (
                       "        if (slot == 1 && t >= 20) base[slot] = TOKENS * 19;\n"))),
     Mutant("the first slot always answers", C, ("slots",),
            in_source(("answering = slot;", "answering = 0;"))),
-    Mutant("two slots begin together", C, ("slots",),
+    Mutant("two slots begin together", C, ("past",),
            in_source(("(uint64_t)(slot * HOPPER_CONTEXT_LENGTH / SLOTS)",
                       "(uint64_t)(slot / 2 * 2 * HOPPER_CONTEXT_LENGTH / SLOTS)"))),
     Mutant("one slot is not written", C, ("slots",),
@@ -142,7 +142,8 @@ MUTANTS = (
     Mutant("no tanh", C, ("numbers", "extreme"),
            in_source(("#define HOPPER_ACTION_TANH 1", "#define HOPPER_ACTION_TANH 0"))),
     Mutant("return scale of 100", C, ("numbers",),
-           in_source(("#define HOPPER_RETURN_SCALE 1000.0f", "#define HOPPER_RETURN_SCALE 100.0f"))),
+           in_source(("#define HOPPER_RETURN_SCALE 1000.0f",
+                      "#define HOPPER_RETURN_SCALE 100.0f"))),
     Mutant("never normalised", C, ("numbers",),
            in_source(("state[i] = (state[i] - mean[i]) / std[i];", "(void)mean; (void)std;"))),
     Mutant("normalised twice", C, ("numbers",),

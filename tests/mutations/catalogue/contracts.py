@@ -1,4 +1,4 @@
-"""Contracts that lie, are missing, or belong to another model; tensors that are not as they say."""
+"""Contracts that lie or are missing, and tensors that are not as the contract says."""
 
 import numpy as np
 import onnx
@@ -122,7 +122,8 @@ MUTANTS = (
     Mutant("actions in float16", STEP, CONTRACT, in_graph(cast_output(TensorProto.FLOAT16)),
            words="float16"),
     Mutant("timesteps in int32", POLICY, CONTRACT, in_graph(cast_input), words="int32"),
-    Mutant("an input has another name", POLICY, CONTRACT, in_graph(renamed_input), words="rtg|returns_to_go"),
+    Mutant("an input has another name", POLICY, CONTRACT, in_graph(renamed_input),
+           words="rtg|returns_to_go"),
     lie("an axis of the graph has another name", POLICY, in_graph(graph_axes), "",
         survives="engines and the runtime take names of axes from the contract, which is right"),
 )  # fmt: skip
