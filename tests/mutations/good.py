@@ -1,4 +1,4 @@
-"""Right artifacts, which mutants are made of: the bundled policy, and small ones of each dialect."""
+"""Right artifacts, which mutants are made of: the bundled policy, and small ones by dialect."""
 
 import fcntl
 import json
@@ -92,6 +92,7 @@ SOURCES = {
         _oracle(atari, model_type="naive"), {"n_head": 2, "returns": False}
     ),
     "d3rlpy": Source(_oracle(d3rlpy_numpy, **SCALERS)),
+    "d3rlpy global": Source(_oracle(d3rlpy_numpy, position_encoding_type="global")),
     "d3rlpy discrete": Source(_oracle(d3rlpy_numpy, discrete=True, action_size=4)),
 }  # fmt: skip
 

@@ -90,10 +90,8 @@ def wrapped_around(table: np.ndarray) -> np.ndarray:
 
 def swap_keys_and_values(model: nn.Module) -> None:
     qkv = model.blocks[0].attn.qkv
-    query, key, value = qkv.weight.chunk(3)
-    key_, value_ = key.clone(), value.clone()
-    key.copy_(value_)
-    value.copy_(key_)
+    query, key, value = qkv.weight.clone().chunk(3)
+    qkv.weight.copy_(torch.cat((query, value, key)))
 
 
 def action_columns(array: np.ndarray) -> np.ndarray:

@@ -24,6 +24,10 @@ def rolled(parameter, by: int = 1) -> None:
     parameter.copy_(parameter.roll(by, 0))
 
 
+def biases(part) -> list:
+    return [parameter for parameter in part.parameters() if parameter.ndim == 1]
+
+
 def swap_heads(m) -> None:
     """The first and the second head's queries change places."""
     qkv, size = m.blocks[0].attn.qkv, m.config.head_size
@@ -59,15 +63,15 @@ MUTANTS = (
     Mutant("tanh where there is none", script("huggingface unbounded"), NUMBERS,
            config(action_tanh=True)),
     Mutant("the head of states off by 0.1 %", script("hopper", "sequence"), ("outputs",),
-           model(lambda m: times(m.predict_state.bias)), words="state_preds"),
+           model(lambda m: times(m.predict_state.weight)), words="state_preds"),
     Mutant("two rows of the head of states swapped", script("hopper", "sequence"), ("outputs",),
            model(lambda m: m.predict_state.weight.copy_(m.predict_state.weight.roll(1, 0)))),
     Mutant("the head of returns off by 0.1 %", script("huggingface", "sequence"), ("outputs",),
            model(lambda m: times(m.predict_return.weight)), words="return_preds"),
     # kzl
-    Mutant("no bounds", script("kzl bounded"), ("numbers", "extreme", "attention", "clip"),
+    Mutant("no bounds", script("kzl bounded"), ("numbers", "extreme", "attention"),
            facts(action_low=None, action_high=None)),
-    Mutant("bounds of 0.85", script("kzl bounded", "step"), ("numbers", "extreme", "attention", "clip"),
+    Mutant("bounds of 0.85", script("kzl bounded", "step"), ("numbers", "extreme", "attention"),
            facts(action_low=(-0.85, -0.5), action_high=(0.7, 0.85))),
     Mutant("GELU by erf for GELU by tanh", script("kzl bounded"), NUMBERS,
            config(activation="gelu")),
@@ -107,15 +111,15 @@ MUTANTS = (
            model(lambda m: rolled(m.tokens.positions.steps.weight))),
     Mutant("no activation of tokens", script("atari"), NUMBERS, config(token_activation=None)),
     # d3rlpy
-    Mutant("action scale off by 0.1 %", script("d3rlpy"), ("numbers", "factor"),
+    Mutant("actions scaled by 0.1 % more", script("d3rlpy"), ("numbers", "factor"),
            facts_of(lambda f: dict(action_scale=tuple(s * 1.001 for s in f.action_scale)))),
     Mutant("no action offset", script("d3rlpy"), NUMBERS,
            facts_of(lambda f: dict(action_offset=(0.0,) * len(f.action_offset)))),
-    Mutant("places from the end off by one", script("d3rlpy"), NUMBERS,
+    Mutant("places from the end off by one", script("d3rlpy global"), NUMBERS,
            model(lambda m: rolled(m.tokens.embed_timestep.from_end))),
     Mutant("epsilon of 1e-5 for 3e-3", script("d3rlpy"), NUMBERS, config(layer_norm_epsilon=1e-5)),
     Mutant("the encoder's last bias off by 0.1 %", script("d3rlpy discrete"), NUMBERS,
-           model(lambda m: times([p for p in m.tokens.embed_state.parameters() if p.ndim == 1][-1]))),
+           model(lambda m: times(biases(m.tokens.embed_state)[-1]))),
     Mutant("deviations without their epsilon", script("d3rlpy"), NUMBERS,
            facts_of(lambda f: dict(state_std=tuple(s - 0.001 for s in f.state_std)))),
 )  # fmt: skip

@@ -60,8 +60,7 @@ def out(change):
 
 
 MUTANTS = (
-    Mutant("the batch is baked in", SCRIPT, SHAPE, windowed(batch_baked), words="batch size",
-           quick=True),
+    Mutant("the batch is baked in", SCRIPT, SHAPE, windowed(batch_baked), quick=True),
     Mutant("the length is baked in", SCRIPT, SHAPE, windowed(length_baked)),
     Mutant("the batch is baked in", POLICY, SHAPE, static(batch=1), words="batch size"),
     Mutant("the length is baked in", POLICY, SHAPE, static(sequence=20), words="window length"),
@@ -69,7 +68,7 @@ MUTANTS = (
            windowed(lambda given: {"timesteps": given["attention_mask"],
                                    "attention_mask": given["timesteps"]})),
     Mutant("states and actions swapped", Good("torchscript", "policy", "huggingface"),
-           ("shape",), windowed(lambda given: {"states": given["actions"],
+           ("numbers",), windowed(lambda given: {"states": given["actions"],
                                                "actions": given["states"]})),
     Mutant("two outputs swapped", SEQUENCE_SCRIPT, SHAPE,
            out(lambda first, second, third: (second, first, third))),
