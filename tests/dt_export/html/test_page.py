@@ -218,6 +218,17 @@ def test_indices_of_a_discrete_policy():
     assert "Index of the action" in Elements(page(documented(report), Made())).text
 
 
+def test_a_group_that_is_off_on_the_whole_is_marked():
+    report = passed()
+    bound = report.levels[0].bound_rms
+    off = tuple(replace(c, rms=2 * bound) if c.case.padding else c for c in report.comparisons)
+    report = replace(report, comparisons=off)
+    assert report.drifts and not report.failures
+    text = page(documented(report), Made())
+    count = len({c.case.group for c in off})
+    assert f"{len(report.drifts)} of {count} failed" in text
+
+
 def test_an_earlier_page_is_replaced_and_nothing_else_is(tmp_path):
     path, document = tmp_path / "out.html", documented(passed())
     for _ in range(2):
