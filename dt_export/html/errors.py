@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dt_export.html import numbers
@@ -36,7 +36,7 @@ class _Point:
     worst: Comparison
     rounding: float
     bound: float
-    failed: Comparison | None
+    failed: bool
 
 
 def plots(report: Report) -> tuple[Plot, ...]:
@@ -80,7 +80,13 @@ def _plot(
     ):
         if len(found) > 1:
             panels.append(draw(found, title, xlabel, f"{name}-{len(panels)}", output))
-    panels.append(_grouped(points(members, lambda c: c.case.group), f"{name}-g", output))
+    # A group may be off on the whole, and in no single number.
+    drifted = {drift.group for drift in report.drifts if drift.output == output}
+    groups = [
+        replace(point, failed=point.failed or point.where in drifted)
+        for point in points(members, lambda c: c.case.group)
+    ]
+    panels.append(_grouped(groups, f"{name}-g", output))
     return Plot(f"Output {output}", KEYS, tuple(panels))
 
 
@@ -96,14 +102,13 @@ def _points(
     found = []
     for place, members in by.items():
         worst = max(members, key=report.share)
-        failed = [c for c in members if id(c) in failures]
         found.append(
             _Point(
                 place,
                 worst,
                 max(c.rounding for c in members),
                 report.level(worst).bound,
-                max(failed, key=lambda c: c.error) if failed else None,
+                any(id(c) in failures for c in members),
             )
         )
     return found if found and isinstance(found[0].where, str) else sorted(found, key=_place)
@@ -179,8 +184,8 @@ def _columns(points: Sequence[_Point], title: str, xlabel: str, name: str, outpu
 def _dots(
     ax: Axes, places: Sequence[float], points: Sequence[_Point], low: float, high: float
 ) -> None:
-    fine = [i for i, p in enumerate(points) if p.failed is None]
-    failed = [i for i, p in enumerate(points) if p.failed is not None]
+    fine = [i for i, p in enumerate(points) if not p.failed]
+    failed = [i for i, p in enumerate(points) if p.failed]
     ax.plot(
         [places[i] for i in fine],
         [_clipped(points[i].worst.error, low, high) for i in fine],
@@ -231,7 +236,7 @@ def _grouped(points: Sequence[_Point], name: str, output: str) -> Panel:
                 ax.vlines(x, at - 0.18, at + 0.18, color=INK[ink], linewidth=width,
                           linestyle="solid" if ink == "rounding" else (0, (2, 1)))  # fmt: skip
             x = _clipped(point.worst.error, low, high)
-            bad = point.failed is not None
+            bad = point.failed
             ax.plot(
                 [x], [at], marker="X" if bad else "o", markersize=7 if bad else 5,
                 color=INK["failed" if bad else "artifact"], markeredgewidth=0, clip_on=False,
@@ -247,7 +252,7 @@ def _grouped(points: Sequence[_Point], name: str, output: str) -> Panel:
 
 
 def _said(points: Sequence[_Point]) -> str:
-    failed = sum(p.failed is not None for p in points)
+    failed = sum(p.failed for p in points)
     worst = max((p.worst for p in points), key=lambda c: c.error)
     verdict = (
         f"{failed} of {len(points)} failed" if failed else f"all {len(points)} within the bound"
