@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from dt_runtime.contract import Contract, TensorSpec
 from dt_runtime.schedule import Schedule
 from dt_runtime.slots import DEFAULT, fixed_slots
@@ -12,6 +11,7 @@ from dt_export.checkpoints import Checkpoint
 from dt_export.graphs import graph_of
 from dt_export.targets.artifact import Run
 from dt_export.validation.reference import reference
+from dt_export.validation.threads import one_thread
 
 
 @dataclass
@@ -55,13 +55,9 @@ class Eager:
         }
         if not self._conditioned:
             del inputs["returns_to_go"]
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # sums in an order that does not depend on the machine's cores
-        try:
+        with one_thread():
             outputs = self._run({name: array[None] for name, array in inputs.items()})
-            return np.asarray(outputs[self.head][0])
-        finally:
-            torch.set_num_threads(threads)
+        return np.asarray(outputs[self.head][0])
 
     def choice(self, output: np.ndarray) -> np.ndarray:
         """The action that an answer means: itself, or the index of the largest logit."""

@@ -13,6 +13,7 @@ from dt_runtime.protocols import Arrays, Run
 from dt_export.evaluation.watched import Plays, Watched, named, watch
 from dt_export.validation.closed_loop import APART, BASELINES, ActionTrace, Pair
 from dt_export.validation.eager_policy import EagerPolicy
+from dt_export.validation.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,9 @@ def play_pair(
     if forced is not None:
         assert isinstance(sides.baseline, EagerPolicy)
         leading = _Leading(sides.baseline, forced)
-    due = watch(leading, sides.environment, target_return, seed)
-    got = watch(sides.artifact, sides.environment, target_return, seed)
+    with one_thread():  # TorchScript too
+        due = watch(leading, sides.environment, target_return, seed)
+        got = watch(sides.artifact, sides.environment, target_return, seed)
     scale = _scale(contract, np.array(due.actions))
     error, trace = None, None
     if forced is not None and forced.outputs:

@@ -2,11 +2,9 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from dt_runtime.contract import Contract, TensorSpec
 
 from dt_export.checkpoints.checkpoint import Checkpoint
@@ -23,6 +21,7 @@ from dt_export.validation.differences import (
 from dt_export.validation.levels import Comparison, levels
 from dt_export.validation.reference import reference
 from dt_export.validation.report import Report
+from dt_export.validation.threads import one_thread
 
 STRICTEST_FIRST = ("fp32", "fp16", "bf16", "int8")
 
@@ -62,7 +61,7 @@ def check(
         references = _references(checkpoint, contract, reference_name, counted)
         trials = list(graph_of(contract).trials(contract, checkpoint.model.config))
         rng = np.random.default_rng(seed)
-        with _one_thread():
+        with one_thread():
             for done, trial in enumerate(trials, start=1):
                 comparisons += _compare(opened, trial, rng, references)
                 if on_case is not None:
@@ -92,17 +91,6 @@ def _references(
         rounded=None if same else reference(checkpoint, contract, arithmetic=precision),
         exact=reference(checkpoint, contract, arithmetic="float64"),
     )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in an order that does not depend on the machine's cores; small models lose nothing."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _comparable(contract: Contract, checkpoint: Checkpoint) -> bool:
