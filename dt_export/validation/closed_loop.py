@@ -117,6 +117,11 @@ class ClosedLoop:
         )
 
     @property
+    def against(self) -> str:
+        """What the artifact is compared with, for people."""
+        return BASELINES[self.baseline]
+
+    @property
     def problems(self) -> tuple[Pair, ...]:
         """The pairs in which an episode crashed or met a NaN."""
         return tuple(pair for pair in self.pairs if pair.problem is not None)

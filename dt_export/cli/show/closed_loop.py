@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dt_export.cli.show.table import plain_table
-from dt_export.validation.closed_loop import BASELINES
 
 if TYPE_CHECKING:
     from dt_export.validation import Report
@@ -67,7 +66,7 @@ def sentences(loop: ClosedLoop) -> list[Text]:
     for found in loop.outcomes:
         if found.verdict == "failed" and not found.problems:
             more = "more" if found.difference > 0 else "less"
-            what = f"{abs(found.difference):.1f} {more} than {BASELINES[loop.baseline]}"
+            what = f"{abs(found.difference):.1f} {more} than {loop.against}"
             lines.append(
                 Text(
                     f"failed at target {found.target_return:g}: the artifact earns {what}, allowed "
@@ -91,7 +90,7 @@ def sentences(loop: ClosedLoop) -> list[Text]:
 
 
 def _verdict(loop: ClosedLoop) -> Text:
-    count, baseline = len(loop.pairs), BASELINES[loop.baseline]
+    count, baseline = len(loop.pairs), loop.against
     what = f"{loop.environment}, {count} {'pair' if count == 1 else 'pairs'} of episodes"
     if loop.passed:
         return Text(
