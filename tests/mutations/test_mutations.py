@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from mutations import page
 from mutations.catalogue import MUTANTS
 from mutations.judging import judge, numbers
 from mutations.summary import PROPERTY
@@ -64,3 +65,8 @@ def test_a_broken_artifact_is_rejected(mutant, shelf, right, tmp_path, record_pr
     assert not verdict.passed
     assert set(verdict.kinds) & set(mutant.kinds), verdict.said
     assert re.search(mutant.words, verdict.said), verdict.said
+
+
+def test_the_page_lists_every_mutant():
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.written(text) == text, "run `python -m mutations.page` in tests/"
