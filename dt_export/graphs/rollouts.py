@@ -66,7 +66,8 @@ def rollouts(contract: Contract) -> Iterator[Rollout]:
         if not contract.compiled:  # which is one row of any number
             batches = (rows // fixed,)
     for slots in counts:
-        for batch in batches:
+        # Many rows only with the usual numbers of slots: whole windows cost the reference most.
+        for batch in batches if slots in (1, usual, context) else batches[:1]:
             group = f"slots = {slots}, B = {batch}"
             yield Rollout(group, slots, batch, steps, steps, resets=batch > 1)
     if max(batches) == 1:

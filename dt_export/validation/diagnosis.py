@@ -69,7 +69,7 @@ _FACTS = {
     "return_scale": "returns would be scaled by another number; check --return-scale",
     "state mean": _STATISTICS,
     "state std": _STATISTICS,
-    "target_returns": "the policy would ask for another return by default; pass --target-return",
+    "target returns": "the policy would ask for another return by default; pass --target-return",
 }
 
 

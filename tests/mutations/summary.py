@@ -4,21 +4,34 @@ from collections import Counter
 from typing import Any
 
 PROPERTY = "mutation"
+NEAREST = "nearest"  # how near to its bounds a right artifact comes
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    reports = [r for found in terminalreporter.stats.values() for r in found]
-    judged = [
-        value
-        for report in reports
-        if getattr(report, "when", "") == "call"
-        for key, value in report.user_properties
-        if key == PROPERTY
-    ]
-    if judged:
+    judged, right = _found(terminalreporter, PROPERTY), _found(terminalreporter, NEAREST)
+    if judged or right:
         terminalreporter.section("mutations")
-        for line in lines(judged):
-            terminalreporter.write_line(line)
+    for line in [*(lines(judged) if judged else []), *nearest(right)]:
+        terminalreporter.write_line(line)
+
+
+def _found(terminalreporter: Any, name: str) -> list[Any]:
+    """What tests recorded under this name."""
+    reports = [r for found in terminalreporter.stats.values() for r in found]
+    called = [r for r in reports if getattr(r, "when", "") == "call"]
+    return [value for report in called for key, value in report.user_properties if key == name]
+
+
+def nearest(right: list[tuple[str, int, int, float, float]]) -> list[str]:
+    """Of (artifact, seeds, failures, worst error and worst mean, as parts of what is allowed)."""
+    if not right:
+        return []
+    runs, failed = sum(r[1] for r in right), sum(r[2] for r in right)
+    found = [f"right artifacts: {failed} of {runs} runs failed; errors as parts of their bounds:"]
+    for name, _, failures, worst, mean in sorted(right, key=lambda r: -max(r[3:])):
+        note = f", {failures} failed" if failures else ""
+        found.append(f"  {name}: worst {worst:.2f}, root mean square {mean:.2f}{note}")
+    return found
 
 
 def lines(judged: list[tuple[str, str, str, bool]]) -> list[str]:
