@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dt_export.process.terminal import one_line
-from dt_export.validation.diagnosis import diagnose
 
 if TYPE_CHECKING:
     from dt_export.validation import Report
@@ -16,4 +15,6 @@ if TYPE_CHECKING:
 
 def diagnosis(report: Report) -> RenderableType:
     """A line for each likely cause; nothing where nothing failed."""
+    from dt_export.validation.diagnosis import diagnose
+
     return Group(*(Text(f"likely: {one_line(what)}", "yellow") for what in diagnose(report)))

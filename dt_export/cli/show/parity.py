@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dt_export.cli.show.table import plain_table
-from dt_export.validation.levels import WORST
 
 if TYPE_CHECKING:
     from dt_export.validation import Report
@@ -98,6 +97,8 @@ def _returns(report: Report) -> Text | None:
 
 
 def _equality(report: Report) -> Text:
+    from dt_export.validation.levels import WORST
+
     against = {"eager": "eager PyTorch", "transformers": "transformers"}[report.reference]
     allowed = f"allowed {WORST:g}"
     if report.tolerance is not None:
