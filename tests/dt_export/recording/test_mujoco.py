@@ -65,6 +65,26 @@ def test_a_renderer_that_does_not_work_is_one_message_that_says_what_to_install(
     assert done.stdout.count("apt install libegl1") == 1 and "MUJOCO_GL=egl" in done.stdout
 
 
+def test_validate_asks_for_the_renderer_before_it_compares_anything(tmp_path):
+    """After minutes of playing, the reports would be lost."""
+    export(load("hopper"), "onnx", tmp_path / "hopper.onnx", validate=False)
+    command = [
+        "validate",
+        "hopper.onnx",
+        "--env",
+        "Hopper-v5",
+        "--record",
+        "a.gif",
+        "--json",
+        "a.json",
+    ]
+    code = f"import os, sys; os.chdir({str(tmp_path)!r}); sys.argv[1:] = {command}; "
+    done = in_a_process(code + "from dt_export.cli.entry import main; main()", MUJOCO_GL="no_such")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "apt install libegl1" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["hopper.onnx"]
+
+
 @RENDERS
 def test_ctrl_c_leaves_neither_a_file_nor_ffmpeg(tmp_path):
     export(load("hopper"), "onnx", tmp_path / "hopper.onnx", validate=False)
