@@ -61,7 +61,7 @@ def verdicts(folder: Path) -> tuple[bool, int]:
 
 
 def test_the_script_exports_what_is_not_there(project, checkpoint_path):
-    flags = {"ARTIFACT": "made.onnx", "EXPORT": "--graph step"}
+    flags = {"ARTIFACT": "made.onnx", "EXPORT": "--graph step --no-validate"}
     done = ran(project, f"sh validate.sh {checkpoint_path} --context-length 4", **flags)
     assert done.returncode == 0, done.stdout + done.stderr
     contract = json.loads((project / "reports" / "contract.json").read_text(encoding="utf-8"))

@@ -23,6 +23,8 @@ from dt_export.options import Precision
 from dt_export.process import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dt_export.checkpoints import Checkpoint
     from dt_export.files.writing import Output
     from dt_export.targets import Opened
@@ -97,6 +99,10 @@ def validate(
     console = terminal.console()
     opened, checkpoint = pair(artifact, model, overrides, provider)
     outputs.keep_off(checkpoint)
+    if outputs.record is not None:
+        from dt_export.recording.offscreen import check_rendering
+
+        check_rendering(_rendering(loop), loop.env or "")
     console.print(show.checkpoint(checkpoint))
     times = outputs.times
     with times.of("open loop"), show.cases(f"validating on {opened.provider}", console) as on_case:
@@ -158,7 +164,6 @@ def _record(
     """Eager PyTorch beside the artifact: the same seed and target."""
     from dt_runtime import Policy
 
-    from dt_export.evaluation.environment import make_environment
     from dt_export.recording.filming import Side, record_side_by_side
     from dt_export.validation.eager_policy import EagerPolicy
 
@@ -169,7 +174,11 @@ def _record(
         Side("the artifact", Policy(opened.engine), target),
     ]
 
-    def make(mode: str) -> Any:
-        return make_environment(loop.env, render_mode=mode)
+    record_side_by_side(output, sides, _rendering(loop), loop.env or "", seed=loop.first_seed)
 
-    record_side_by_side(output, sides, make, loop.env or "", seed=loop.first_seed)
+
+def _rendering(loop: Loop) -> Callable[[str], Any]:
+    """Makes the environment in a render mode."""
+    from dt_export.evaluation.environment import make_environment
+
+    return lambda mode: make_environment(loop.env, render_mode=mode)

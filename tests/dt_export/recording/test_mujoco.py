@@ -1,6 +1,7 @@
 """MuJoCo off-screen, in processes of their own: a renderer is chosen once per process."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -36,6 +37,12 @@ env.close()
 """
 
 
+@pytest.fixture(scope="module")
+def hopper_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("hopper") / "hopper.onnx"
+    return export(load("hopper"), "onnx", path, validate=False)[0].path
+
+
 def in_a_process(code, **environment):
     inherited = {k: v for k, v in os.environ.items() if k not in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
     return subprocess.run(
@@ -65,9 +72,29 @@ def test_a_renderer_that_does_not_work_is_one_message_that_says_what_to_install(
     assert done.stdout.count("apt install libegl1") == 1 and "MUJOCO_GL=egl" in done.stdout
 
 
+def test_validate_asks_for_the_renderer_before_it_compares_anything(tmp_path, hopper_file):
+    """After minutes of playing, the reports would be lost."""
+    shutil.copy(hopper_file, tmp_path)
+    command = [
+        "validate",
+        "hopper.onnx",
+        "--env",
+        "Hopper-v5",
+        "--record",
+        "a.gif",
+        "--json",
+        "a.json",
+    ]
+    code = f"import os, sys; os.chdir({str(tmp_path)!r}); sys.argv[1:] = {command}; "
+    done = in_a_process(code + "from dt_export.cli.entry import main; main()", MUJOCO_GL="no_such")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "apt install libegl1" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["hopper.onnx"]
+
+
 @RENDERS
-def test_ctrl_c_leaves_neither_a_file_nor_ffmpeg(tmp_path):
-    export(load("hopper"), "onnx", tmp_path / "hopper.onnx", validate=False)
+def test_ctrl_c_leaves_neither_a_file_nor_ffmpeg(tmp_path, hopper_file):
+    shutil.copy(hopper_file, tmp_path)
     command = "run hopper.onnx --target-return 3000 --episodes 1 --record a.mp4"
     process = subprocess.Popen(
         [sys.executable, "-m", "dt_export", *command.split()],
