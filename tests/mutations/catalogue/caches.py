@@ -107,6 +107,11 @@ MUTANTS = (
     # C
     Mutant("a reset leaves the past", C, ("past",),
            in_source(("    policy->elapsed = 0;\n", "")), quick=True),
+    Mutant("a return-to-go keeps a part of the episode before", C, ("restart",),
+           in_source(("    policy->last_index = 0;\n",
+                      "    policy->last_index = policy->started == STARTED ? 300 : 0;\n"),
+                     ("(float)left / HOPPER_RETURN_SCALE",
+                      "(float)(left + p->last_index) / HOPPER_RETURN_SCALE"))),
     Mutant("one slot never begins again", C, ("slots",),
            in_source(("        base[slot] = TOKENS * (int)(length - 1);\n",
                       "        base[slot] = TOKENS * (int)(length - 1);\n"
