@@ -5,7 +5,7 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("cpu", "gym", "report")
+EXTRAS = ("cpu", "gym", "report", "record")
 OURS = ("dt-runtime",)
 
 

@@ -25,7 +25,7 @@ that needs more facts gets them from your ``conftest.py``:
 
     @pytest.fixture(scope="session")
     def dt_overrides():
-        return Overrides(stats="checkpoints/stats.npz", return_scale=1000.0)
+        return Overrides(stats=Path("checkpoints/stats.npz"), return_scale=1000.0)
 
 ``-p no:dt_export.testing`` switches the plugin off.
 """
@@ -90,7 +90,10 @@ class TestedArtifact:
             raise UsageError(f"{self.path}: {error}") from None
 
     def validate(self, **options: Any) -> "Report":
-        """Compare it with its checkpoint; ``options`` are those of ``dt_export.validate``."""
+        """Compare it with its checkpoint; ``options`` are those of ``dt_export.validate``.
+
+        ``validate(environment="Hopper-v5", episodes=20)`` also plays episodes in closed loop.
+        """
         from dt_export.validating import validate
 
         return validate(self.path, self.model, self.overrides, **options)

@@ -42,6 +42,7 @@ def validate(
     target_returns: tuple[float, ...] = (),
     allowed: str = "2%",
     until_sure: bool = False,
+    first_seed: int = 0,
     workers: int | None = None,
     on_case: OnCase | None = None,
     on_episode: OnCase | None = None,
@@ -55,8 +56,7 @@ def validate(
         overrides: facts that the checkpoint does not contain, as for ``load``.
         provider: the execution provider to run on.
         reference: ``eager`` PyTorch, or the installed ``transformers``.
-        seed: seed of the inputs, and of the first episode. By default inputs are new at every call,
-            and episodes begin with seed 0.
+        seed: seed of the drawn inputs. By default they are new at every call.
         precision: the precision you exported in. Others than ``fp32`` round more, which is allowed
             only if you pass them here.
         tolerance: the largest error allowed: absolute on bounded outputs, else relative to the
@@ -69,6 +69,7 @@ def validate(
             default the contract's first one.
         allowed: how far the mean returns may be apart: ``2%``, or a raw return.
         until_sure: play more episodes until the confidence interval decides.
+        first_seed: seed of the first episode; each later one adds 1.
         workers: processes to play in. By default one for each core, at most 8.
         on_case: called with (cases done, cases in all).
         on_episode: the same for episodes.
@@ -96,7 +97,7 @@ def validate(
             report, opened, checkpoint, artifact=path, model=model, overrides=overrides,
             provider=provider, environment=environment, episodes=episodes,
             target_returns=target_returns or None, allowed=most, until_sure=until_sure,
-            workers=workers, seed=seed or 0, on_episode=on_episode,
+            workers=workers, seed=first_seed, on_episode=on_episode,
         )  # fmt: skip
     return report
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 120  # seconds: a machine may be busy
 
 
 def found() -> str | None:
@@ -112,6 +114,8 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._received:
+            ready, _, _ = select.select([self._read], [], [], PATIENCE)
+            assert ready, f"the browser said nothing for {PATIENCE} seconds"
             received = os.read(self._read, 1 << 20)
             assert received, "the browser went away"
             self._received += received

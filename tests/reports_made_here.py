@@ -14,7 +14,8 @@ from dt_export.validation.closed_loop import ActionTrace, ClosedLoop, Pair
 from dt_export.validation.document import Document
 from dt_export.validation.latency import Latency
 from dt_export.validation.levels import Comparison, levels
-from dt_export.validation.report import Report
+from dt_export.validation.report import Replayed, Report
+from dt_export.validation.trace import Along, TraceResult
 
 # Hostile in HTML, XML, Markdown and in a workflow command.
 HOSTILE = "<script>alert('x')</script> & \"quotes\" ]]> | \x1b[31m\r\n::error::a"
@@ -56,7 +57,9 @@ def _comparison(case: Case, output: str, rng: np.random.Generator) -> Comparison
     )  # fmt: skip
 
 
-def played(report: Report, worse: float = 0.0, spread: float = 5.0) -> Report:
+def played(
+    report: Report, worse: float = 0.0, spread: float = 5.0, slowest: float = 900.0
+) -> Report:
     """With a closed loop; ``worse`` and ``spread`` are of the second target's differences."""
     rng = np.random.default_rng(1)
     pairs, traces = [], []
@@ -72,13 +75,38 @@ def played(report: Report, worse: float = 0.0, spread: float = 5.0) -> Report:
         expected = np.clip(1.3 * np.sin(steps), -1, 1)
         seen_actions = expected + rng.normal(0.0, 1e-7, expected.shape)
         traces.append(ActionTrace(0, target, _rows(expected), _rows(seen_actions), 8e-7))
-    edges = np.geomspace(90.0, 900.0, 41)
+    edges = np.geomspace(90.0, slowest, 41)
     counts = np.exp(-(np.linspace(-2.0, 6.0, 40) ** 2) / 4.0) * 900 // 1
     loop = ClosedLoop(
         "Hopper-v5", "eager", 0.02, tuple(pairs), tuple(traces), forced_bound=8e-7,
-        latency=Latency(20_000, 131.0, 188.0, 900.0, tuple(edges), tuple(map(int, counts))),
+        latency=Latency(20_000, 131.0, 188.0, slowest, tuple(edges), tuple(map(int, counts))),
     )  # fmt: skip
     return replace(report, closed_loop=loop)
+
+
+def replayed(report: Report, off: bool = False) -> Report:
+    """With a golden episode and a trace of three; where ``off``, each has a fault."""
+    rng = np.random.default_rng(2)
+    episodes = tuple(
+        Along(
+            number,
+            1000.0 * number,
+            _errors(rng, 2e-7, 120 + 40 * number),
+            _errors(rng, 1.5e-7, 120 + 40 * number),
+        )
+        for number in range(3)
+    )
+    golden = Replayed("golden/hopper.json", 48, 3e-7, 1e-5, 0, None)
+    if off:
+        late = (*episodes[1].errors[:-5], *[2e-3] * 5)
+        ended = replace(episodes[2], errors=(), rounding=(), problem=f"RuntimeError: {HOSTILE}")
+        episodes = (episodes[0], replace(episodes[1], errors=late), ended)
+        golden = replace(golden, mismatches=2, max_abs_error=0.5, first_mismatch="call 3: 0.1, 0.6")
+    return replace(report, golden=golden, trace=TraceResult("runs.npz", episodes, 2e-7, 8e-7))
+
+
+def _errors(rng: np.random.Generator, scale: float, count: int) -> tuple[float, ...]:
+    return tuple(rng.uniform(0.2, 1.8, count) * scale)
 
 
 def undecided() -> Report:
@@ -105,7 +133,7 @@ def failed(graph: str = "policy") -> Report:
         differences=(differs,),
         notes=("taken from the artifact itself, not checked: state statistics (pass --stats)",),
     )
-    report = played(report, worse=300.0)
+    report = replayed(played(report, worse=300.0, slowest=150_000.0), off=True)
     loop = report.closed_loop
     assert loop is not None
     crashed = replace(loop.pairs[3], seen=math.nan, problem=f"ValueError: {HOSTILE}")

@@ -6,15 +6,22 @@ import sys
 import pytest
 from pages import ARCHITECTURE_PAGE, DIALECTS_PAGE, PAGES, ROOT, blocks
 
+from dt_export.recording.offscreen import INSTALL, choose_renderer
+
 ELSEWHERE = {
     DIALECTS_PAGE,
     ARCHITECTURE_PAGE,
     "docs/environments.md",
     "docs/from-c.md",
 }  # pages with tests of their own
+RENDERS = pytest.mark.skipif(choose_renderer() is None, reason=INSTALL)
+READ = [
+    pytest.param(page, marks=RENDERS if page == "docs/recording.md" else ())
+    for page in sorted(PAGES.keys() - ELSEWHERE)
+]
 
 
-@pytest.mark.parametrize("page", sorted(PAGES.keys() - ELSEWHERE))
+@pytest.mark.parametrize("page", READ)
 def test_what_a_page_shows_runs(page, reader, monkeypatch, capsys):
     monkeypatch.chdir(reader.folder)
     reader.run_page(page, capsys)

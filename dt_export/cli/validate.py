@@ -49,8 +49,7 @@ def validate(
         int | None,
         option(
             "--seed",
-            help="Seed of the inputs, and of the first episode.  [default: new inputs every time, "
-            "and episodes from seed 0]",
+            help="Seed of the drawn inputs.  [default: new inputs every time]",
             low=0,
             high=LAST_SEED,
         ),
@@ -99,32 +98,34 @@ def validate(
     opened, checkpoint = pair(artifact, model, overrides, provider)
     outputs.keep_off(checkpoint)
     console.print(show.checkpoint(checkpoint))
-    with show.cases(f"validating on {opened.provider}", console) as on_case:
+    times = outputs.times
+    with times.of("open loop"), show.cases(f"validating on {opened.provider}", console) as on_case:
         report = check(
             opened, checkpoint, seed=seed, reference_name=reference, precision=precision,
             tolerance=tolerance, targets=targets, on_case=on_case,
         )  # fmt: skip
     console.print(show.comparisons(report))
     if files.golden is not None:
-        report = replayed(report, opened, files.golden)
+        with times.of("golden"):
+            report = replayed(report, opened, files.golden)
         console.print(show.golden_result(report))
     if files.trace is not None and report.comparable:
-        with show.cases("replaying the trace", console) as on_case:
+        with times.of("trace"), show.cases("replaying the trace", console) as on_case:
             report = traced(
                 report, opened, checkpoint, files.trace, episodes=loop.episodes, on_episode=on_case
             )
         console.print(show.trace_result(report))
     if loop.env is not None and report.comparable:
-        with show.cases(f"playing in {loop.env}", console) as on_case:
+        with times.of("closed loop"), show.cases(f"playing in {loop.env}", console) as on_case:
             report = played(
                 report, opened, checkpoint, artifact=artifact, model=model, overrides=overrides,
                 provider=provider, environment=loop.env, episodes=loop.episodes,
                 target_returns=targets or None, allowed=allowed, until_sure=loop.until_sure,
-                workers=loop.workers, seed=seed or 0, on_episode=on_case,
+                workers=loop.workers, seed=loop.first_seed, on_episode=on_case,
             )  # fmt: skip
         console.print(show.played(report))
         if outputs.record is not None:
-            _record(outputs.record, opened, checkpoint, loop, targets, seed or 0)
+            _record(outputs.record, opened, checkpoint, loop, targets)
             console.print(show.video(outputs.record.path))
     console.print(show.diagnosis(report))
     console.print(show.verdict(report))
@@ -153,7 +154,6 @@ def _record(
     checkpoint: Checkpoint,
     loop: Loop,
     targets: tuple[float, ...],
-    seed: int,
 ) -> None:
     """Eager PyTorch beside the artifact: the same seed and target."""
     from dt_runtime import Policy
@@ -172,4 +172,4 @@ def _record(
     def make(mode: str) -> Any:
         return make_environment(loop.env, render_mode=mode)
 
-    record_side_by_side(output, sides, make, loop.env or "", seed=seed)
+    record_side_by_side(output, sides, make, loop.env or "", seed=loop.first_seed)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from dt_export.process import command
@@ -17,6 +21,21 @@ if TYPE_CHECKING:
     from dt_export.validation import Report
 
 
+class Times:
+    """When the validation began, and what each of its parts took."""
+
+    def __init__(self) -> None:
+        self.begun = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        self.taken: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, area: str) -> Iterator[None]:
+        """Count what happens inside for this area, one of ``validation.checks.AREAS``."""
+        begin = perf_counter()
+        yield
+        self.taken[area] = self.taken.get(area, 0.0) + perf_counter() - begin
+
+
 class Outputs:
     """The files to write: asked for first, so that nothing fails after minutes of work."""
 
@@ -26,6 +45,7 @@ class Outputs:
 
         inputs += tuple(p for p in (files.golden, Path(files.trace or "")) if p and p.is_file())
         self.force, self.record, self.page = force, None, files.report
+        self.times = Times()
         self.plain: dict[str, Output] = {}
         for name, path, ours in (("json", files.json, is_report), ("junit", files.junit, is_junit)):
             if path is not None:
@@ -65,14 +85,16 @@ class Outputs:
         from dt_export.validation.document import document
         from dt_export.validation.junit import junit, write_junit
 
+        seconds = self.times.taken
         about = document(report, artifact, provider)
         same: dict[str, Any] = {"inputs": self.inputs, "force": self.force}
         if to := self.plain.get("json"):
             write_report(about.to_json(), to.path, **same)
         if to := self.plain.get("junit"):
-            write_junit(junit(about), to.path, **same)
+            text = junit(about, seconds=seconds, timestamp=self.times.begun)
+            write_junit(text, to.path, **same)
         if self.page is not None:
-            how = made(artifact, _again(report.seed))
+            how = made(artifact, _again(report.seed), f"{self.times.begun}Z")
             write_page(about, self.page, how, diagnosis=diagnose(report), **same)
         announce(about, sys.stdout)
 

@@ -4,7 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from dt_export.cli.options import MOST_STEPS
+from dt_export.cli.options import LAST_SEED, MOST_STEPS
 from dt_export.errors import UsageError
 from dt_export.facts import LARGEST
 from dt_export.flags import flag
@@ -46,6 +46,14 @@ class Loop:
         "--until-sure",
         False,
         help="Play more episodes until the interval decides, up to 16 times as many.",
+        panel=LOOP,
+    )
+    first_seed: int = flag(
+        "--first-seed",
+        0,
+        help="Seed of the first episode; each later one adds 1.",
+        low=0,
+        high=LAST_SEED,
         panel=LOOP,
     )
     workers: int | None = flag(
@@ -99,7 +107,7 @@ class Files:
 
 
 def check(loop: Loop, files: Files) -> None:
-    """Raise UsageError for options that need another."""
+    """Raise UsageError for options that need another, and for a file that is not there."""
     given = {
         "--until-sure": loop.until_sure,
         "--workers": loop.workers is not None,
@@ -108,3 +116,9 @@ def check(loop: Loop, files: Files) -> None:
     for name, there in given.items():
         if there and loop.env is None:
             raise UsageError(f"{name} needs episodes: add --env")
+    if files.golden is not None and not files.golden.is_file():
+        raise UsageError(
+            f"--golden {files.golden}: no such file; record one with `dt-export golden`"
+        )
+    if files.trace is not None and files.trace.endswith(".npz") and not Path(files.trace).is_file():
+        raise UsageError(f"--trace {files.trace}: no such file")

@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 from dt_export.errors import UsageError
 from dt_export.process.terminal import one_line
+
+VERSION = re.compile(r"-v[0-9]+$")  # of the names that Gymnasium registers
 
 
 def make_environment(
@@ -85,8 +88,11 @@ def _called(name: str, mode: dict[str, Any]) -> Any:
     make: Any = module
     for part in attribute.split("."):
         make = getattr(make, part, None)
-    if not callable(make) or _is_registered(attribute):
+    if VERSION.search(attribute) or _is_registered(attribute):
         return _registered(name, mode)
+    if not callable(make):
+        what = f"the module {place} has neither a function {attribute} nor a registered environment"
+        raise UsageError(one_line(f"--env {name}: {what} of that name"))
     environment = make(**_taken(make, mode))
     missing = [part for part in ("reset", "step") if not hasattr(environment, part)]
     if missing:

@@ -38,13 +38,10 @@ def _plot(trace: ActionTrace, baseline: str, action: ActionSpec, name: str) -> P
     keys = [
         Key("eager", "thick", baseline),
         Key("artifact", "line", "artifact, on the same observations"),
-        Key("text", "line", "difference, artifact - " + baseline),
+        Key("muted", "line", "difference, artifact - " + baseline),
     ]
     size = len(trace.expected[0])
-    panels = [
-        _component(trace, component, _name(action, component), name)
-        for component in range(min(size, DRAWN))
-    ]
+    panels = [_component(trace, component, action, name) for component in range(min(size, DRAWN))]
     if len(trace.expected) > 1 and action.kind != "discrete":
         panels.append(_along(trace, f"{name}t"))
         if trace.bound:
@@ -63,19 +60,19 @@ def _name(action: ActionSpec, component: int) -> str:
     )
 
 
-def _component(trace: ActionTrace, component: int, title: str, name: str) -> Panel:
+def _component(trace: ActionTrace, component: int, action: ActionSpec, name: str) -> Panel:
+    title, discrete = _name(action, component), action.kind == "discrete"
     expected = [row[component] for row in trace.expected]
     seen = [row[component] for row in trace.seen]
     difference = [b - a for a, b in zip(expected, seen, strict=True)]
     shown = along.stand_out(expected, difference)
-    integers = all(value == round(value) for value in (*expected, *difference))
 
     def draw(figure: Figure) -> None:
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
         upper = figure.add_axes((52 / WIDTH, 132 / HEIGHT, 296 / WIDTH, 158 / HEIGHT))
         lower = figure.add_axes((52 / WIDTH, 44 / HEIGHT, 296 / WIDTH, 72 / HEIGHT))
-        style = "steps-mid" if integers else "default"
+        style = "steps-mid" if discrete else "default"
         for series, ink, width in (
             (expected, "eager", 3.2),
             (seen, "artifact", 1.1),
@@ -84,7 +81,7 @@ def _component(trace: ActionTrace, component: int, title: str, name: str) -> Pan
                 shown, [series[i] for i in shown], color=INK[ink], linewidth=width,
                 drawstyle=style,
             )  # fmt: skip
-        lower.plot(shown, [difference[i] for i in shown], color=INK["text"], linewidth=1.0)
+        lower.plot(shown, [difference[i] for i in shown], color=INK["muted"], linewidth=1.0)
         largest = max((abs(d) for d in difference if math.isfinite(d)), default=0.0) or SMALLEST
         lower.set_ylim(-1.15 * largest, 1.15 * largest)
         lower.yaxis.set_major_locator(_ends(largest))
@@ -96,7 +93,7 @@ def _component(trace: ActionTrace, component: int, title: str, name: str) -> Pan
             )
         )
         upper.tick_params(labelbottom=False)
-        upper.yaxis.set_major_locator(MaxNLocator(5, integer=integers))
+        upper.yaxis.set_major_locator(MaxNLocator(5, integer=discrete))
         lower.set_xlabel("timestep")
         for ax in (upper, lower):
             ax.grid(True, axis="y")
@@ -149,4 +146,4 @@ def _along(trace: ActionTrace, name: str) -> Panel:
         for rows in zip(trace.expected, trace.seen, strict=True)
     ]
     title = "Worst difference by timestep"
-    return along.panel(title, {"text": worst}, trace.bound, name, HEIGHT)
+    return along.panel(title, {"muted": worst}, trace.bound, name, HEIGHT)

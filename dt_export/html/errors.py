@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dt_export.html import numbers
@@ -36,7 +36,7 @@ class _Point:
     worst: Comparison
     rounding: float
     bound: float
-    failed: Comparison | None
+    failed: bool
 
 
 def plots(report: Report) -> tuple[Plot, ...]:
@@ -63,7 +63,7 @@ def _plot(
     whole = [c for c in usual if not c.case.padding]
     padded = [c for c in usual if c.case.padding]
     longest = {c.case.length for c in padded}
-    panels = []
+    panels: list[Panel] = []
 
     def points(
         comparisons: Iterable[Comparison], where: Callable[[Comparison], float | str]
@@ -71,19 +71,22 @@ def _plot(
         return _points(report, comparisons, where, failures)
 
     by_length = points(whole, lambda c: c.case.length)
-    if len(by_length) > 1:
-        panels.append(
-            _panel(by_length, "By window length", "window length in timesteps", output, f"{name}l")
-        )
     by_padding = points([c for c in usual if c.case.length in longest], lambda c: c.case.padding)
-    if len(by_padding) > 1:
-        panels.append(
-            _panel(by_padding, "By left padding", "timesteps of left padding", output, f"{name}p")
-        )
     by_batch = points(usual, lambda c: c.case.batch)
-    if len(by_batch) > 1:
-        panels.append(_panel(by_batch, "By batch size", "rows in the batch", output, f"{name}b"))
-    panels.append(_grouped(points(members, lambda c: c.case.group), output, f"{name}g"))
+    for found, draw, title, xlabel in (
+        (by_length, _panel, "By window length", "window length in timesteps"),
+        (by_padding, _panel, "By left padding", "timesteps of left padding"),
+        (by_batch, _columns, "By batch size", "rows in the batch"),
+    ):
+        if len(found) > 1:
+            panels.append(draw(found, title, xlabel, f"{name}-{len(panels)}", output))
+    # A group may be off on the whole, and in no single number.
+    drifted = {drift.group for drift in report.drifts if drift.output == output}
+    groups = [
+        replace(point, failed=point.failed or point.where in drifted)
+        for point in points(members, lambda c: c.case.group)
+    ]
+    panels.append(_grouped(groups, f"{name}-g", output))
     return Plot(f"Output {output}", KEYS, tuple(panels))
 
 
@@ -99,14 +102,13 @@ def _points(
     found = []
     for place, members in by.items():
         worst = max(members, key=report.share)
-        failed = [c for c in members if id(c) in failures]
         found.append(
             _Point(
                 place,
                 worst,
                 max(c.rounding for c in members),
                 report.level(worst).bound,
-                max(failed, key=lambda c: c.error) if failed else None,
+                any(id(c) in failures for c in members),
             )
         )
     return found if found and isinstance(found[0].where, str) else sorted(found, key=_place)
@@ -130,34 +132,50 @@ def _clipped(value: float, low: float, high: float) -> float:
     return high if not math.isfinite(value) else max(low, min(high, value))
 
 
-def _panel(points: Sequence[_Point], title: str, xlabel: str, output: str, name: str) -> Panel:
+def _panel(points: Sequence[_Point], title: str, xlabel: str, name: str, output: str) -> Panel:
     def draw(figure: Figure) -> None:
-        from matplotlib.ticker import FixedLocator, MaxNLocator
+        from matplotlib.ticker import MaxNLocator
 
         ax = axes(figure, xlabel)
         logarithmic(ax, *_range(points))
         low, high = ax.get_ylim()
         places = [_place(p) for p in points]
-        ax.plot(
-            places,
-            [_clipped(p.bound, low, high) for p in points],
-            color=INK["bound"],
-            linewidth=1.4,
-            dashes=(5, 3),
-        )
-        ax.plot(
-            places,
-            [_clipped(p.rounding, low, high) for p in points],
-            color=INK["rounding"],
-            linewidth=1.6,
-        )
+        for ink, width, values in (
+            ("bound", 1.4, [_clipped(p.bound, low, high) for p in points]),
+            ("rounding", 1.6, [_clipped(p.rounding, low, high) for p in points]),
+        ):
+            dashes = (5, 3) if ink == "bound" else (None, None)
+            ax.plot(places, values, color=INK[ink], linewidth=width, dashes=dashes)
         _dots(ax, places, points, low, high)
-        few = len(places) <= 6
-        ax.xaxis.set_major_locator(FixedLocator(places) if few else MaxNLocator(8, integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         margin = max(0.5, (places[-1] - places[0]) * 0.04)
         ax.set_xlim(places[0] - margin, places[-1] + margin)
-        if few:
-            ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+    label = f"{title}, output {output}: {_said(points)}"
+    return Panel(title, label, svg(draw, name, label), _table(xlabel, points))
+
+
+def _columns(points: Sequence[_Point], title: str, xlabel: str, name: str, output: str) -> Panel:
+    """Few values, far from one another: a column for each."""
+
+    def draw(figure: Figure) -> None:
+        from matplotlib.ticker import FixedFormatter, FixedLocator
+
+        ax = axes(figure, xlabel)
+        logarithmic(ax, *_range(points))
+        low, high = ax.get_ylim()
+        for at, point in enumerate(points):
+            for ink, width, value in (
+                ("bound", 1.4, point.bound),
+                ("rounding", 1.6, point.rounding),
+            ):
+                style = (0, (5, 3)) if ink == "bound" else "solid"
+                y = _clipped(value, low, high)
+                ax.hlines(y, at - 0.3, at + 0.3, color=INK[ink], linewidth=width, linestyle=style)
+        _dots(ax, range(len(points)), points, low, high)
+        ax.xaxis.set_major_locator(FixedLocator(range(len(points))))
+        ax.xaxis.set_major_formatter(FixedFormatter([f"{p.where:g}" for p in points]))
+        ax.set_xlim(-0.6, len(points) - 0.4)
 
     label = f"{title}, output {output}: {_said(points)}"
     return Panel(title, label, svg(draw, name, label), _table(xlabel, points))
@@ -166,8 +184,8 @@ def _panel(points: Sequence[_Point], title: str, xlabel: str, output: str, name:
 def _dots(
     ax: Axes, places: Sequence[float], points: Sequence[_Point], low: float, high: float
 ) -> None:
-    fine = [i for i, p in enumerate(points) if p.failed is None]
-    failed = [i for i, p in enumerate(points) if p.failed is not None]
+    fine = [i for i, p in enumerate(points) if not p.failed]
+    failed = [i for i, p in enumerate(points) if p.failed]
     ax.plot(
         [places[i] for i in fine],
         [_clipped(points[i].worst.error, low, high) for i in fine],
@@ -181,7 +199,7 @@ def _dots(
     )  # fmt: skip
 
 
-def _grouped(points: Sequence[_Point], output: str, name: str) -> Panel:
+def _grouped(points: Sequence[_Point], name: str, output: str) -> Panel:
     """A line for each group, its name above the line: names are too long to stand beside it."""
     row = 30.0
     height = 26.0 + row * len(points) + 30.0
@@ -218,7 +236,7 @@ def _grouped(points: Sequence[_Point], output: str, name: str) -> Panel:
                 ax.vlines(x, at - 0.18, at + 0.18, color=INK[ink], linewidth=width,
                           linestyle="solid" if ink == "rounding" else (0, (2, 1)))  # fmt: skip
             x = _clipped(point.worst.error, low, high)
-            bad = point.failed is not None
+            bad = point.failed
             ax.plot(
                 [x], [at], marker="X" if bad else "o", markersize=7 if bad else 5,
                 color=INK["failed" if bad else "artifact"], markeredgewidth=0, clip_on=False,
@@ -234,7 +252,7 @@ def _grouped(points: Sequence[_Point], output: str, name: str) -> Panel:
 
 
 def _said(points: Sequence[_Point]) -> str:
-    failed = sum(p.failed is not None for p in points)
+    failed = sum(p.failed for p in points)
     worst = max((p.worst for p in points), key=lambda c: c.error)
     verdict = (
         f"{failed} of {len(points)} failed" if failed else f"all {len(points)} within the bound"

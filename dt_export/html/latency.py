@@ -27,11 +27,12 @@ def plot(latency: Latency) -> Plot:
     def draw(figure: Figure) -> None:
         from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-        ax = axes(figure, "microseconds for one Policy.act", "steps")
+        ax = axes(figure, "time for one Policy.act", "steps", left=66.0)
         ax.stairs(counts, edges, fill=True, color=INK["artifact"], alpha=0.75, linewidth=0)
         if edges[0] > 0 and edges[-1] > WIDE * edges[0]:
             ax.set_xscale("log")
-            ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+            subs = (1.0,) if edges[-1] > 30 * edges[0] else (1.0, 2.0, 5.0)
+            ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
             ax.xaxis.set_minor_formatter(NullFormatter())
         else:
             ax.xaxis.set_major_locator(MaxNLocator(6))
@@ -47,7 +48,7 @@ def plot(latency: Latency) -> Plot:
             ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.axvline(latency.p50_us, color=INK["rounding"], linewidth=1.6)
         ax.axvline(latency.p99_us, color=INK["bound"], linewidth=1.6, dashes=(5, 3))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _us(value)))
 
     label = (
         f"Latency of Policy.act over {latency.steps} steps: median {_us(latency.p50_us)}, "
@@ -66,4 +67,6 @@ def plot(latency: Latency) -> Plot:
 
 
 def _us(value: float) -> str:
-    return f"{value:,.0f} µs" if value < 10_000 else f"{value / 1000:,.1f} ms"
+    """A time with the unit in which it is short."""
+    unit, size = ("µs", 1.0) if value < 1e3 else ("ms", 1e3) if value < 1e6 else ("s", 1e6)
+    return f"{value / size:.3g} {unit}"

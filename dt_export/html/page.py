@@ -109,7 +109,7 @@ def page(document: Document, made: Made, *, diagnosis: Sequence[str] = ()) -> st
     """
     report, loop = document.report, document.report.closed_loop
     found = checks(report)
-    wrong = [c for c in found if c.verdict in ("failed", "undecided")]
+    wrong = _in_turn([c for c in found if c.verdict in ("failed", "undecided")])
     baseline = "" if loop is None else BASELINES[loop.baseline]
     shown = _shown(found)
     drawn = errors.plots(report)
@@ -122,7 +122,7 @@ def page(document: Document, made: Made, *, diagnosis: Sequence[str] = ()) -> st
         summary=_summary(report, found),
         wrong=wrong[:NAMED],
         more_wrong=len(wrong) - NAMED if len(wrong) > NAMED else 0,
-        diagnosis=diagnosis,
+        diagnosis=[sentence[:1].upper() + sentence[1:] for sentence in diagnosis],
         compared=_compared(document, made),
         command=made.command,
         checks=shown,
@@ -166,6 +166,17 @@ def _summary(report: Report, found: Sequence[Check]) -> str:
             f"{report.counted} is {numbers.error(level.rounding)}."
         )
     return text
+
+
+def _in_turn(found: Sequence[Check]) -> list[Check]:
+    """The first check of each area, then the second of each, and so on."""
+    before: dict[str, int] = {}
+    turns = []
+    for check in found:
+        before[check.area] = before.get(check.area, -1) + 1
+        turns.append(before[check.area])
+    order = sorted(range(len(found)), key=turns.__getitem__)
+    return [found[i] for i in order]
 
 
 def _shown(found: Sequence[Check]) -> list[Check]:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dt_runtime import ArgumentError, Policy
 from dt_runtime.rollout import check_spaces
 
 from dt_export.errors import UsageError
+from dt_export.evaluation.watched import Plays
 from dt_export.files.ours import is_video
 from dt_export.files.writing import Output
 from dt_export.process.terminal import one_line
@@ -31,7 +32,7 @@ class Side:
     """One of several episodes that are recorded side by side."""
 
     title: str
-    policy: Policy
+    policy: Plays
     target_return: float | None = None  # raw; None asks for the contract's first target
 
 
@@ -62,7 +63,7 @@ def video_output(
 
 @contextmanager
 def filmed(
-    output: Output, policy: Policy, make: Callable[[str], Any], name: str, title: str
+    output: Output, policy: Plays, make: Callable[[str], Any], name: str, title: str
 ) -> Iterator[Any]:
     """An environment whose first episode is recorded while somebody plays it.
 
@@ -136,7 +137,7 @@ def record_side_by_side(
     return [track.recorded() for track in tracks]
 
 
-def asking(policy: Policy, target_return: float | None, name: str) -> str:
+def asking(policy: Plays, target_return: float | None, name: str) -> str:
     """A title: the return that is asked for, or the environment of a policy that asks for none."""
     if not any(spec.name == "returns_to_go" for spec in policy.contract.inputs):
         return name
@@ -195,7 +196,7 @@ def _drawing(style: "Style", video: Video) -> Callable[[Shot], None]:
     return lambda shot: video.add(draw(style, shot))
 
 
-def _style(output: Output, title: str, policy: Policy, env: Any, name: str) -> "Style":
+def _style(output: Output, title: str, policy: Plays, env: Any, name: str) -> "Style":
     from dt_export.recording.panel import Style
 
     height, width, _ = picture(env, name).shape
@@ -212,7 +213,7 @@ def _fps(env: Any) -> float:
 def _check(side: Side, env: Any, name: str) -> None:
     """Raise UsageError where the policy does not fit the environment, or has nothing to ask for."""
     try:
-        check_spaces(side.policy, env)
+        check_spaces(cast(Policy, side.policy), env)
         side.policy.reset(side.target_return)
     except ArgumentError as error:
         raise UsageError(f"--record: {one_line(name)}: {error}") from None

@@ -67,15 +67,21 @@ def make_rendering(make: Callable[[str], Any], name: str) -> Any:
     Raises:
         UsageError: it cannot be made, it is a vector environment, or it does not render.
     """
+    yours = os.environ.get(RENDERER)
     choose_renderer()
-    env = make(MODE)
+    try:
+        env = make(MODE)
+    except UsageError as error:  # MuJoCo looks for the renderer as soon as it is imported
+        if yours and find_spec("mujoco") is not None and not _works(yours):
+            raise UsageError(f"{error}. {RENDERER} is {one_line(yours)}: {INSTALL}") from error
+        raise
     try:
         if is_vector(env):
             raise UsageError(
                 f"--record: {one_line(name)} is a vector environment; record a single one"
             )
         modes = (getattr(env, "metadata", None) or {}).get("render_modes", ())
-        if getattr(env, "render_mode", None) != MODE:
+        if getattr(env, "render_mode", MODE) != MODE:
             offered = ", ".join(map(str, modes)) or "none"
             raise UsageError(
                 f"--record: {one_line(name)} cannot render to arrays: it needs render_mode "
@@ -88,6 +94,15 @@ def make_rendering(make: Callable[[str], Any], name: str) -> Any:
         env.close()
         raise
     return env
+
+
+def check_rendering(make: Callable[[str], Any], name: str) -> None:
+    """Ask whether an environment can be recorded, before minutes of playing.
+
+    Raises:
+        UsageError: see ``make_rendering``.
+    """
+    make_rendering(make, name).close()
 
 
 def picture(env: Any, name: str) -> np.ndarray:

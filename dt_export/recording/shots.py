@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from dt_runtime import Policy
 
+from dt_export.evaluation.watched import Plays
 from dt_export.recording.offscreen import picture
 
 
@@ -35,7 +35,7 @@ class Filmed:
     def __init__(
         self,
         env: Any,
-        policy: Policy,
+        policy: Plays,
         see: Callable[[Shot], None],
         *,
         name: str = "the environment",
@@ -72,7 +72,7 @@ class Filmed:
 
 
 def shots(
-    policy: Policy,
+    policy: Plays,
     env: Any,
     *,
     seed: int | None = None,

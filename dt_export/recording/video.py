@@ -24,7 +24,7 @@ GIF_FPS, MP4_FPS = 15.0, 50.0  # at most so many pictures a second
 LONGEST_GIF = 750  # pictures
 LAST = 1.5  # seconds that the last picture stays
 SAMPLES = 12  # pictures that the palette of a GIF is made of
-COLORS = 64
+COLORS = 64  # of the octree, which keeps the colours of small things: the robot
 INSTALL = "`pip install 'dt-export[record]'`"
 
 
@@ -161,7 +161,7 @@ def _palette(pictures: "list[Packed]") -> "Image":
     mosaic = Image.new("RGB", (width, height * len(chosen)))
     for row, index in enumerate(chosen):
         mosaic.paste(pictures[index].unpack(), (0, row * height))
-    return mosaic.quantize(COLORS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return mosaic.quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
 
 
 def _durations(count: int, seconds: float) -> list[int]:

@@ -5,14 +5,16 @@ CR and LF; in a property also the colon and the comma.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import TextIO
 
-from dt_export.validation.checks import Check, checks, counted, verdict
+from dt_export.validation.checks import checks, counted, verdict
+from dt_export.validation.diagnosis import diagnose, faults
 from dt_export.validation.document import Document
 
 SHOWN = 10  # errors that GitHub shows of a step; the last one says how many there are
+LIKELY = 3  # sentences of the diagnosis among them
 _MARKS = {"passed": "✅", "failed": "❌", "undecided": "⚠️", "skipped": "⚪"}
 _LONGEST = 500  # characters of a cell
 
@@ -33,20 +35,19 @@ def announce(document: Document, out: TextIO, environ: Mapping[str, str] = os.en
 
 
 def annotations(document: Document) -> tuple[str, ...]:
-    """A workflow command for each check that failed or is undecided; none where all passed."""
+    """A workflow command for what is probably wrong, and one for each check that failed or is
+    undecided; none where all passed."""
+    name = PurePath(document.artifact).name
     found = [c for c in checks(document.report) if c.verdict in ("failed", "undecided")]
-    if len(found) <= SHOWN:
-        return tuple(_lines(document, found))
-    left = len(found) - SHOWN + 1
-    name = PurePath(document.artifact).name
-    more = _command(f"{name}: more", f"{left} more checks failed: see the summary of this job")
-    return (*_lines(document, found[: SHOWN - 1]), more)
-
-
-def _lines(document: Document, found: list[Check]) -> Iterator[str]:
-    name = PurePath(document.artifact).name
-    for check in found:
-        yield _command(f"{name}: {check.area}, {check.name}", check.message)
+    # A fact that differs is a check of its own, which says the same.
+    likely = [f for f in faults(document.report) if f.kind not in ("contract", "precision")]
+    lines = [_command(f"{name}: likely", fault.message) for fault in likely[:LIKELY]]
+    lines += [_command(f"{name}: {check.area}, {check.name}", check.message) for check in found]
+    if len(lines) > SHOWN:
+        left = len(lines) - SHOWN + 1
+        more = f"{left} more checks failed: see the summary of this job"
+        lines[SHOWN - 1 :] = [_command(f"{name}: more", more)]
+    return tuple(lines)
 
 
 def _command(title: str, message: str) -> str:
@@ -63,7 +64,7 @@ def _property(text: str) -> str:
 
 
 def summary(document: Document) -> str:
-    """The verdict and a table of checks, in Markdown."""
+    """The verdict, what is probably wrong and a table of checks, in Markdown."""
     report, found = document.report, checks(document.report)
     word = verdict(report)
     lines = [
@@ -72,6 +73,7 @@ def summary(document: Document) -> str:
         f"Checkpoint {_cell(report.contract.source.model)}, {_cell(report.contract.graph)} graph, "
         f"{counted(report.cases, 'case')}, seed {report.seed}.",
         "",
+        *(f"Likely: {_cell(sentence)}\n" for sentence in diagnose(report)),
         "| | area | check | found |",
         "| --- | --- | --- | --- |",
     ]

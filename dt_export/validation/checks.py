@@ -74,7 +74,9 @@ def _open_loop(report: Report) -> Iterator[Check]:
         drift = drifts.get((group, output))
         if failed:
             lines = [_said(report, c) for c in failed]
-            message = lines[0] if len(lines) == 1 else f"{lines[0]} (and {len(lines) - 1} more)"
+            message = _said(report, max(failed, key=report.share))
+            if len(failed) > 1:
+                message += f" (and {len(failed) - 1} more)"
             yield Check("open loop", name, "failed", message, "\n".join(lines))
         elif drift is not None:
             message = (
@@ -102,7 +104,8 @@ def _said(report: Report, comparison: Comparison) -> str:
 def _golden(report: Report) -> Check:
     found = report.golden
     if found is None:
-        return Check("golden", "golden episode", "skipped", "none was given: add --golden")
+        why = "no golden episode was given: add --golden"
+        return Check("golden", "golden episode", "skipped", why)
     name, calls = PurePath(found.file).name, counted(found.acts, "call")
     if found.passed:
         message = (
@@ -119,7 +122,8 @@ def _golden(report: Report) -> Check:
 def _trace(report: Report) -> Iterator[Check]:
     trace = report.trace
     if trace is None:
-        yield Check("trace", "recorded episodes", "skipped", "none were given: add --trace")
+        why = "no recorded episodes were given: add --trace"
+        yield Check("trace", "recorded episodes", "skipped", why)
         return
     if not trace.episodes:
         yield Check("trace", trace.source, "failed", "there is no episode in it")
@@ -175,8 +179,9 @@ def _actions(loop: ClosedLoop, outcome: Outcome, name: str, pairs: list[Pair]) -
     message = (
         f"worst error {outcome.forced_error:.1e} on the observations of {BASELINES[loop.baseline]}"
     )
-    if loop.forced_bound is not None:
-        message += f", allowed {loop.forced_bound:.1e}"
+    if loop.forced_bound is None:
+        return Check("closed loop", name, "skipped", f"not judged: {message}")
+    message += f", allowed {loop.forced_bound:.1e}"
     lines = [f"seed {pair.seed}: off by {pair.forced_error:.1e}" for pair in beyond]
     return Check(
         "closed loop", name, "failed" if beyond else "passed", message, "\n".join((message, *lines))

@@ -1,8 +1,7 @@
 """The result of a closed loop: both sides' episodes on the same seeds, and what they say."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -118,6 +117,11 @@ class ClosedLoop:
         )
 
     @property
+    def against(self) -> str:
+        """What the artifact is compared with, for people."""
+        return BASELINES[self.baseline]
+
+    @property
     def problems(self) -> tuple[Pair, ...]:
         """The pairs in which an episode crashed or met a NaN."""
         return tuple(pair for pair in self.pairs if pair.problem is not None)
@@ -194,37 +198,10 @@ def outcome(
     )
 
 
-def read_closed_loop(entry: Mapping[str, Any]) -> ClosedLoop:
-    """A closed loop from what ``dataclasses.asdict`` and JSON make of it.
-
-    Raises:
-        KeyError, TypeError, ValueError: it is something else.
-    """
-    plain = {f.name: entry[f.name] for f in fields(ClosedLoop)}
-    plain["pairs"] = tuple(_pair(pair) for pair in entry["pairs"])
-    plain["traces"] = tuple(_trace(trace) for trace in entry["traces"])
-    times = entry["latency"]
-    if times is not None:
-        edges, counts = tuple(times["edges_us"]), tuple(times["counts"])
-        plain["latency"] = Latency(**{**times, "edges_us": edges, "counts": counts})
-    return ClosedLoop(**plain)
-
-
-def _pair(entry: Mapping[str, Any]) -> Pair:
-    nans = {name: math.nan for name in ("expected", "seen") if entry[name] is None}
-    return Pair(**{**entry, **nans})
-
-
-def _trace(entry: Mapping[str, Any]) -> ActionTrace:
-    actions = {name: tuple(tuple(row) for row in entry[name]) for name in ("expected", "seen")}
-    return ActionTrace(**{**entry, **actions})
-
-
 def _mean(numbers: list[float]) -> float:
     return float(np.mean(numbers)) if numbers else math.nan
 
 
 __all__ = [
     "APART", "BASELINES", "TWO_PERCENT", "ActionTrace", "ClosedLoop", "Outcome", "Pair", "outcome",
-    "read_closed_loop",
 ]  # fmt: skip

@@ -66,7 +66,7 @@ def close_loop(
     target_returns: tuple[float, ...] | None = None,
     allowed: Allowed = TWO_PERCENT,
     until_sure: bool = False,
-    workers: int | None = None,
+    workers: int | None = 1,
     forced_bound: float | None = None,
     seed: int = 0,
     on_episode: OnEpisode | None = None,
@@ -88,7 +88,8 @@ def close_loop(
         until_sure: double the episodes of targets that are undecided, up to 16 times as many. The
             confidence at each look is raised, so that looking again does no harm.
         workers: processes. 1 plays in this process, where an artifact that crashes ends it. None
-            takes one for each core, 8 at most.
+            takes one for each core, 8 at most. More than one need a program that may be imported,
+            with its calls below ``if __name__ == "__main__"``.
         forced_bound: what the forced error may be; None leaves it unjudged.
         on_episode: called with (pairs done, pairs in all); with ``until_sure`` that may grow.
 

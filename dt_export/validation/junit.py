@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 from dt_export.files.ours import is_junit
 from dt_export.files.writing import Output, atomic
 from dt_export.validation.checks import AREAS, Check, checks
+from dt_export.validation.diagnosis import diagnose
 from dt_export.validation.document import Document
 
 # What XML 1.0 has no way to write, not even escaped.
@@ -31,6 +32,7 @@ def junit(
     """
     found, times = checks(document.report), seconds or {}
     root = ElementTree.Element("testsuites", {"name": "dt-export validate", **_counts(found)})
+    del root.attrib["skipped"]  # the schema has it in suites alone
     if seconds is not None:
         root.set("time", f"{sum(times.values()):.3f}")
     for area in AREAS:
@@ -78,6 +80,9 @@ def _suite(
             failure.text = _valid(check.detail or check.message)
         else:
             ElementTree.SubElement(case, "system-out").text = _valid(check.message)
+    likely = diagnose(document.report)
+    if likely and any(check.verdict == "failed" for check in members):
+        ElementTree.SubElement(suite, "system-out").text = _valid("\n".join(likely))
     return suite
 
 

@@ -2,9 +2,9 @@
 
 Both sides play the same seeds, so the spread of the differences counts, which is smaller than that
 of the returns. The interval is Student's t. On returns of the bundled policy, fp32 against int8, it
-covers the true difference in 93 to 95 % of samples of 10 to 40 episodes, and a percentile bootstrap
+covers the true difference in 94 to 96 % of samples of 10 to 40 episodes, and a percentile bootstrap
 in 86 to 94 %. Where one episode in many differs by far more than the others, both cover less (with
-20 episodes 83 and 77 %): a small sample may not contain such an episode.
+20 episodes 83 and 78 %): a small sample may not contain such an episode.
 """
 
 import math

@@ -159,6 +159,7 @@ class Report:
             max_abs_error=max(c.abs_error for c in self.comparisons),
             max_error=self.worst.error,
             tolerance=self.level(self.worst).bound,
+            rounding=self.level(self.worst).rounding,
             reference=self.reference,
             episodes=0 if loop is None else len(loop.pairs),
             mean_return=None if loop is None else loop.mean,

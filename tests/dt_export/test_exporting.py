@@ -1,6 +1,8 @@
 """A file appears whole and proven, or not at all."""
 
+import re
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx as onnx_package
@@ -11,12 +13,14 @@ from dt_runtime import Policy
 
 from dt_export.checkpoints import Overrides, load
 from dt_export.errors import UsageError
-from dt_export.exporting import ValidationFailedError, default_path, export
+from dt_export.exporting import ValidationFailedError, _refused, default_path, export
 from dt_export.graphs import GRAPHS
 from dt_export.graphs.policy import PolicyGraph
 from dt_export.options import OnnxOptions
 from dt_export.targets import TARGETS
-from dt_export.validation import closed_loop
+from dt_export.validation import episodes
+from dt_export.validation.closed_loop import ClosedLoop, Pair
+from dt_export.validation.paired import Allowed
 
 
 def test_names_of_files(checkpoint):
@@ -91,17 +95,13 @@ def test_fp16_counts_in_half_between_float_ends(checkpoint, graph, tmp_path):
 
 def test_a_smaller_precision_that_earns_another_return_fails(checkpoint, tmp_path, monkeypatch):
     """With a limit that any difference breaks, in a real environment."""
-
-    def strict(*arguments):
-        return replace(closed_loop_compare(*arguments), limit=0.0)
-
-    closed_loop_compare = closed_loop.compare
-    monkeypatch.setattr(closed_loop, "compare", strict)
+    strict = partial(episodes.compare, allowed=Allowed(1e-9))
+    monkeypatch.setattr(episodes, "compare", strict)
     sizes = dict(state_dim=11, act_dim=3, n_head=1)
     source = save_hugging_face(tmp_path / "ck", statistics=False, **sizes)
     flags = Overrides(context_length=4, target_return=50.0, environment="Hopper-v5")
     walker = load(str(source), flags)
-    with pytest.raises(ValidationFailedError, match=r"int8 earns .* Hopper-v5, fp32 .*allowed 0%"):
+    with pytest.raises(ValidationFailedError, match=r"int8 earns .* Hopper-v5, fp32 .*allowed 0"):
         export(walker, "onnx", tmp_path / "p.onnx", graph="step", precision="int8", episodes=2)
     assert not (tmp_path / "p.onnx").exists()
 
@@ -125,17 +125,28 @@ def test_a_step_graph_of_one_environment_is_played(tmp_path):
     flags = Overrides(context_length=4, target_return=50.0, environment="Hopper-v5")
     options = dict(graph="step", precision="fp16", static_batch=1, episodes=1)
     _, report = export(load(str(source), flags), "onnx", tmp_path / "p.onnx", **options)
-    assert report.not_played is None and len(report.closed_loop.returns) == 1
+    assert report.not_played is None and len(report.closed_loop.pairs) > 1  # one settles nothing
+
+
+def pairs_that_differ(*differences):
+    return tuple(
+        Pair(seed, 9.0, 100.0, 100.0 + difference, 5, 5, True, True, 0, None)
+        for seed, difference in enumerate(differences)
+    )
 
 
 @pytest.mark.parametrize(
-    ("loop", "passed", "change"),
-    (((98.0, 100.0), True, -0.02), ((97.9, 100.0), False, -0.021), ((102.1, 100.0), False, 0.021)),
+    ("differences", "words"),
+    (
+        ((-4.0,) * 4, r"-4\.0 \(-4\.0 to -4\.0 .*allowed 2\.0 \(2% of the return\); nothing"),
+        ((-4.0, 4.0) * 2, r"4 episodes do not settle it, about \d+ would .*--episodes \d+"),
+    ),
 )
-def test_two_percent_of_the_mean_return(loop, passed, change):
-    mean, due = loop
-    seen = closed_loop.ClosedLoop("Walk", 1.0, (mean - 5, mean + 5), (due - 30, due + 30))
-    assert seen.passed is passed and seen.change == pytest.approx(change)
+def test_a_refusal_says_what_to_do(differences, words):
+    loop = ClosedLoop("Walk", "fp32", 0.02, pairs_that_differ(*differences))
+    assert not loop.passed
+    message = _refused("int8", loop)
+    assert re.search(words, message) and "--precision fp32" in message
 
 
 @pytest.mark.parametrize(("graph", "batch", "length"), (("policy", 2, 4), ("step", 2, 4)))

@@ -107,7 +107,7 @@ def test_the_user_may_name_it_for_an_export(cli, trap, checkpoint_path):
         ("raise ValueError('the motor is on fire')", "the motor is on fire"),
         ("return np.zeros(5, np.float32), float('nan'), True, False, {}", "nan"),
         ("return np.full(5, np.nan, np.float32), 1.0, False, False, {}", "NaN|nan|finite"),
-        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("raise SystemExit(0)", "the environment called sys.exit, exit code 0"),
     ),
 )
 def test_a_closed_loop_that_breaks_fails_the_export(trap, checkpoint_path, tmp_path, step, words):

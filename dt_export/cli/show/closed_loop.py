@@ -8,7 +8,6 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from dt_export.cli.show.table import plain_table
-from dt_export.validation.closed_loop import BASELINES
 
 if TYPE_CHECKING:
     from dt_export.validation import Report
@@ -64,6 +63,17 @@ def sentences(loop: ClosedLoop) -> list[Text]:
                 style="red",
             )
         )
+    for found in loop.outcomes:
+        if found.verdict == "failed" and not found.problems:
+            more = "more" if found.difference > 0 else "less"
+            what = f"{abs(found.difference):.1f} {more} than {loop.against}"
+            lines.append(
+                Text(
+                    f"failed at target {found.target_return:g}: the artifact earns {what}, allowed "
+                    f"{found.margin:.1f}",
+                    style="red",
+                )
+            )
     for number in (len(loop.problems) - SHOWN, len(loop.beyond) - SHOWN):
         if number > 0:
             lines.append(Text(f"... and {number} more", style="red"))
@@ -80,7 +90,7 @@ def sentences(loop: ClosedLoop) -> list[Text]:
 
 
 def _verdict(loop: ClosedLoop) -> Text:
-    count, baseline = len(loop.pairs), BASELINES[loop.baseline]
+    count, baseline = len(loop.pairs), loop.against
     what = f"{loop.environment}, {count} {'pair' if count == 1 else 'pairs'} of episodes"
     if loop.passed:
         return Text(
@@ -96,14 +106,18 @@ def _open(loop: ClosedLoop, found: Outcome) -> str:
     repeat = "" if loop.first_look is not None else " or --until-sure"
     if found.episodes == 1:
         return head + f"one episode does not show a spread; add --episodes 20{repeat}"
-    small = loop.relative and abs(found.expected) <= abs(found.difference)
-    if small or found.margin == 0.0:
+    around_zero = abs(found.expected) <= (found.high - found.low) / 2
+    if loop.relative and (around_zero or found.needed is None):
+        part = f"{100 * loop.allowed:g} % of a mean return of {found.expected:.3g}"
         return head + (
-            f"{loop.allowed:.2%} of a mean return of {found.expected:.3g} is {found.margin:.2g}; "
-            "state an amount of return, such as --allowed 5"
+            f"{part} is {found.margin:.2g}, which episodes can hardly tell from chance; state an "
+            "amount of return, such as --allowed 5"
         )
     if found.needed is None:
-        return head + "the mean difference is as large as what is allowed; add --allowed"
+        return head + (
+            f"the difference is about as large as what is allowed ({found.margin:g}), so no number "
+            "of episodes settles it; state another --allowed"
+        )
     return head + (
         f"about {found.needed} episodes would settle it; add --episodes {found.needed}{repeat}"
     )

@@ -42,7 +42,7 @@ def contract(
         "validation": "none: exported with --no-validate"
         if validation is None
         else f"{validation.cases} cases against {validation.reference}, worst error "
-        f"{validation.max_error:.1e}, tolerance {validation.tolerance:.0e}" + _earned(validation),
+        f"{validation.max_error:.1e}, allowed {validation.tolerance:.1e}" + _earned(validation),
     }
     for name, value in rows.items():
         facts.add_row(Text(name, style="dim"), Text(one_line(value)))

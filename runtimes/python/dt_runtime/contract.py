@@ -105,12 +105,13 @@ class Validation:
 
     cases: int
     max_abs_error: float
-    max_error: float  # the worst error over the bound's scale: compare this with the tolerance
-    tolerance: float
+    max_error: float  # relative to the output's scale; the one that comes nearest to its bound
+    tolerance: float  # that bound
     reference: str
     episodes: int = 0  # rollouts at a smaller precision and at fp32, on the same seeds
     mean_return: float | None = None  # raw
     fp32_return: float | None = None
+    rounding: float | None = None  # of the model itself in that output, in the unit of max_error
 
 
 @dataclass(frozen=True)

@@ -96,12 +96,14 @@ MEANINGS: dict[type, dict[str, str]] = {
     Validation: {
         "cases": "Sets of inputs that were compared with the reference.",
         "max_abs_error": "Largest absolute error of an output.",
-        "max_error": "The same, relative to the output's scale; this is compared with tolerance.",
-        "tolerance": "Largest error allowed.",
+        "max_error": "The error that comes nearest to its bound, relative to the output's scale.",
+        "tolerance": "That bound: a small multiple of rounding, or the user's own.",
         "reference": "What the file was compared with: eager or transformers.",
         "episodes": "Episodes that the smaller precision and fp32 both played, on the same seeds.",
         "mean_return": "Mean raw return of the smaller precision.",
         "fp32_return": "Mean raw return of fp32.",
+        "rounding": "The model's own rounding in that output: how far the reference in this "
+        "precision is from float64.",
     },
 }
 

@@ -279,10 +279,16 @@ class Policy:
             self._busy = True
             index, targets = self._begun(target_return, rows)
             past = self._past
+            # The last action and timestep are hidden from the first step of an episode. But they
+            # are inputs, and the layers of an int8 graph share one scale: so they begin anew too.
+            actions, timesteps = self._outputs.still(), self._first_timestep
             if self.batch_size > 1:
                 elapsed, returns_to_go = past.elapsed.copy(), past.returns_to_go.copy()
                 elapsed[index], returns_to_go[index] = 0, targets
                 started = bool((elapsed >= 0).all())
+                still, timesteps = actions, past.timesteps.copy()
+                actions = past.actions.copy()
+                actions[index], timesteps[index] = still[index], self._first_timestep
             elif len(index):
                 elapsed, returns_to_go, started = 0, targets.item(), True
             else:
@@ -290,7 +296,12 @@ class Policy:
             # If no row goes on, start at the first place: then equal episodes give equal bits.
             place = self._memory.first_place if len(index) == self.batch_size else past.place
             self._past = past._replace(
-                elapsed=elapsed, returns_to_go=returns_to_go, place=place, started=started
+                elapsed=elapsed,
+                returns_to_go=returns_to_go,
+                timesteps=timesteps,
+                actions=actions,
+                place=place,
+                started=started,
             )
         finally:
             self._busy = False

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from browser import Browser, browser, found
-from reports_made_here import documented, failed, passed, played
+from reports_made_here import documented, failed, passed, played, replayed
 
 from dt_export.html.page import Made, write_page
 
 pytestmark = pytest.mark.skipif(found() is None, reason="no chromium or chrome on this machine")
-PAGES = {"passed": lambda: played(passed()), "failed": lambda: failed("step")}
+PAGES = {"passed": lambda: replayed(played(passed())), "failed": lambda: failed("step")}
 # The width of the widest thing on the page, and of what sticks out of a box that does not scroll.
 WIDEST = "Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)"
 STICKS_OUT = """[...document.querySelectorAll('body *')].filter(element =>

@@ -1,5 +1,6 @@
 """The page of a validation: complete, self-contained, safe, and twice the same."""
 
+import math
 import re
 import sys
 from dataclasses import replace
@@ -7,16 +8,17 @@ from html.parser import HTMLParser
 
 import pytest
 from dt_runtime.contract import Source
-from reports_made_here import HOSTILE, documented, failed, passed, played, undecided
+from reports_made_here import HOSTILE, documented, failed, passed, played, replayed, undecided
 
 from dt_export.errors import UsageError
 from dt_export.files.ours import is_page
 from dt_export.html.page import Made, check, made, page, write_page
+from dt_export.validation.closed_loop import ActionTrace
 
 COMMAND = "dt-export validate out/hopper.onnx --model hopper --env Hopper-v5 --seed 7"
 MADE = Made(COMMAND, 2_536_390, "ab" * 32, {"processor": "a processor"}, "2026-11-21 22:10 UTC")
 REPORTS = {
-    "passed": lambda: played(passed()),
+    "passed": lambda: replayed(played(passed())),
     "undecided": undecided,
     "failed": failed,
 }
@@ -85,13 +87,14 @@ def test_what_failed_stands_with_the_verdict():
 
 @pytest.mark.parametrize("graph", ("policy", "step", "sequence"))
 def test_everything_is_on_the_page(graph):
-    report = played(passed(graph))
+    report = replayed(played(passed(graph)))
     text = Elements(page(documented(report), MADE)).text
     for fact in (
         COMMAND, "2,536,390 bytes", "ab" * 32, "bundled:hopper", graph, "CPUExecutionProvider",
         "a processor", "2.13.0", "2026-11-21 22:10 UTC", "Hopper-v5", "20,000 steps",
         "By batch size", "Asked against achieved", "95 % interval",
-        "Worst difference by timestep", "opset 20",
+        "Worst difference by timestep", "runs.npz", "3 episodes, 480 timesteps",
+        "hopper.json", "opset 20",
     ):  # fmt: skip
         assert fact in text, fact
     assert str(report.contract.source.sha256) in text
@@ -175,6 +178,55 @@ def test_a_report_of_exact_zeros_and_of_one_case():
     one = replace(passed().comparisons[0], error=0.0, abs_error=0.0, rounding=0.0, rms=0.0)
     report = replace(passed(), comparisons=(one,))
     assert "By kind of input" in page(documented(report), Made())
+
+
+def looped(**changes):
+    report = played(passed())
+    return replace(report, closed_loop=replace(report.closed_loop, **changes))
+
+
+def test_every_episode_crashed():
+    pairs = tuple(
+        replace(pair, expected=math.nan, seen=math.nan, forced_error=math.inf, problem="it fell")
+        for pair in played(passed()).closed_loop.pairs
+    )
+    text = Elements(page(documented(looped(pairs=pairs, traces=(), latency=None)), Made())).text
+    assert "seed 0: it fell (and 19 more)" in text and "Latency" not in text
+
+
+def test_one_episode_has_no_interval():
+    (pair, *_) = played(passed()).closed_loop.pairs
+    text = Elements(page(documented(looped(pairs=(pair,))), Made())).text
+    assert "Mean difference" in text and "-inf" in text
+
+
+@pytest.mark.parametrize("steps", (1, 5, 5000))
+def test_actions_of_any_number_and_length(steps):
+    rows = tuple((0.1 * (t % 7),) * 8 for t in range(steps))
+    seen = ((math.nan,) * 8, *rows[1:])
+    text = page(documented(looped(traces=(ActionTrace(3, 90.0, rows, seen, 1e-6),))), Made())
+    assert len(text) < 500_000
+    words = Elements(text).text
+    assert "Action 5" in words and "Action 6" not in words
+    assert "The first 6 of 8 components" in words and "not comparable" in words
+
+
+def test_indices_of_a_discrete_policy():
+    report = looped(traces=(ActionTrace(0, 90.0, ((1.0,), (2.0,)), ((1.0,), (3.0,)), None),))
+    action = replace(report.contract.action, kind="discrete", low=None, high=None)
+    report = replace(report, contract=replace(report.contract, action=action))
+    assert "Index of the action" in Elements(page(documented(report), Made())).text
+
+
+def test_a_group_that_is_off_on_the_whole_is_marked():
+    report = passed()
+    bound = report.levels[0].bound_rms
+    off = tuple(replace(c, rms=2 * bound) if c.case.padding else c for c in report.comparisons)
+    report = replace(report, comparisons=off)
+    assert report.drifts and not report.failures
+    text = page(documented(report), Made())
+    count = len({c.case.group for c in off})
+    assert f"{len(report.drifts)} of {count} failed" in text
 
 
 def test_an_earlier_page_is_replaced_and_nothing_else_is(tmp_path):

@@ -1,11 +1,15 @@
 """MuJoCo off-screen, in processes of their own: a renderer is chosen once per process."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
+from dt_export import export, load
 from dt_export.recording.offscreen import INSTALL, RENDERERS, _works
 
 HOPPER = """
@@ -39,9 +43,12 @@ def in_a_process(code, **environment):
     )
 
 
-@pytest.mark.skipif(
+RENDERS = pytest.mark.skipif(
     not any(_works(name) for name in RENDERERS), reason=f"nothing renders here: {INSTALL}"
 )
+
+
+@RENDERS
 def test_the_camera_follows_the_robot():
     """Without a screen, and without MUJOCO_GL."""
     done = in_a_process(HOPPER, DISPLAY="")
@@ -51,7 +58,34 @@ def test_the_camera_follows_the_robot():
     assert int(before) > 1000 and int(after) > 1000
 
 
-def test_a_renderer_that_does_not_work_is_one_message_that_says_what_to_install():
-    done = in_a_process(HOPPER, MUJOCO_GL="glfw", DISPLAY="", WAYLAND_DISPLAY="")
-    assert done.stdout.startswith("UsageError --record: Hopper-v5 cannot render: ")
-    assert "apt install libegl1" in done.stdout and "MUJOCO_GL" in done.stdout
+@pytest.mark.parametrize("renderer", ("glfw", "no_such"))
+def test_a_renderer_that_does_not_work_is_one_message_that_says_what_to_install(renderer):
+    done = in_a_process(HOPPER, MUJOCO_GL=renderer, DISPLAY="", WAYLAND_DISPLAY="")
+    assert done.stdout.startswith("UsageError --") and "Hopper-v5 cannot" in done.stdout
+    assert done.stdout.count("apt install libegl1") == 1 and "MUJOCO_GL=egl" in done.stdout
+
+
+@RENDERS
+def test_ctrl_c_leaves_neither_a_file_nor_ffmpeg(tmp_path):
+    export(load("hopper"), "onnx", tmp_path / "hopper.onnx", validate=False)
+    command = "run hopper.onnx --target-return 3000 --episodes 1 --record a.mp4"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dt_export", *command.split()],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    while process.poll() is None and not (
+        list(tmp_path.glob(".a.*.mp4")) and (children := children_of(process.pid))
+    ):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130 and said.decode().strip() == "interrupted"
+    assert [path.name for path in tmp_path.iterdir()] == ["hopper.onnx"]
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def children_of(parent):
+    """The processes that it has started; Linux tells."""
+    return [
+        int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    ]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from reports_made_here import failed, passed, played, undecided
+from reports_made_here import failed, passed, played, replayed, undecided
 
 from dt_export.validation.checks import AREAS, checks, verdict
 
@@ -82,6 +82,22 @@ def test_the_closed_loop_has_returns_and_actions_of_each_target():
     assert "over 20 seeds" in found["Hopper-v5, target 3600"].message
 
 
+def test_golden_and_recorded_episodes():
+    report = replayed(passed())
+    assert verdict(report) == "passed"
+    assert of(report, "golden")["hopper.json"].message.startswith("48 calls of act, worst diff")
+    assert set(of(report, "trace")) == {f"episode {n}, target {1000 * n}" for n in range(3)}
+    report = replayed(passed(), off=True)
+    assert verdict(report) == "failed"
+    assert of(report, "golden")["hopper.json"].message == (
+        "2 mismatches in 48 calls of act, the first: call 3: 0.1, 0.6"
+    )
+    good, late, ended = of(report, "trace").values()
+    assert [c.verdict for c in (good, late, ended)] == ["passed", "failed", "failed"]
+    assert "2.0e-03 at timestep 155, allowed 8.0e-07" in late.message
+    assert ended.message.startswith("RuntimeError") and ended.message.endswith("(0 timesteps)")
+
+
 def test_undecided_returns_say_how_many_episodes_would_settle_it():
     report = undecided()
     assert not report.passed and verdict(report) == "undecided"
@@ -99,3 +115,6 @@ def test_a_crash_and_actions_beyond_their_bound_fail():
     check = of(report, "closed loop")["Hopper-v5, target 1800, actions"]
     assert check.verdict == verdict(report) == "failed"
     assert "seed 0: off by 1.0e-03" in check.detail
+    report = replace(good, closed_loop=replace(good.closed_loop, forced_bound=None))
+    check = of(report, "closed loop")["Hopper-v5, target 1800, actions"]
+    assert check.verdict == "skipped" and check.message.startswith("not judged: worst error")

@@ -4,7 +4,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from reports_made_here import HOSTILE, documented, failed, passed, played, undecided
+from reports_made_here import HOSTILE, documented, failed, passed, played, replayed, undecided
 
 from dt_export.errors import UsageError
 from dt_export.files.ours import is_junit
@@ -15,14 +15,15 @@ junitparser = pytest.importorskip("junitparser")
 REPORTS = {
     "passed": passed,
     "played": lambda: played(passed("step")),
+    "replayed": lambda: replayed(passed()),
     "undecided": undecided,
     "failed": failed,
 }
 # Of the schema that Jenkins and most others check: what each element may hold, in order.
 SCHEMA = {
-    "testsuites": ("testsuite", {"name", "tests", "failures", "errors", "time", "skipped"}),
+    "testsuites": ("testsuite", {"name", "tests", "failures", "errors", "time"}),
     "testsuite": (
-        "properties testcase",
+        "properties testcase system-out",
         {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"},
     ),
     "properties": ("property", set()),
@@ -43,18 +44,18 @@ def test_another_program_reads_the_same_counts(word):
     assert [case.name for case in cases] == [
         check.name for area in AREAS for check in found if check.area == area
     ]
-    for counted in (document, _recounted(junit(documented(report)))):
-        assert counted.tests == len(found)
-        assert counted.failures == sum(c.verdict in ("failed", "undecided") for c in found)
-        assert counted.skipped == sum(c.verdict == "skipped" for c in found)
-        assert counted.errors == 0
+    expected = {
+        "tests": len(found),
+        "failures": sum(c.verdict in ("failed", "undecided") for c in found),
+        "errors": 0,
+    }
+    skipped = sum(c.verdict == "skipped" for c in found)
+    assert sum(suite.skipped for suite in document) == skipped
+    assert {name: getattr(document, name) for name in expected} == expected
+    document.update_statistics()  # counted anew, from the cases
+    assert {name: getattr(document, name) for name in expected} == expected
+    assert document.skipped == skipped
     assert (document.failures == 0) == report.passed
-
-
-def _recounted(text):
-    document = junitparser.JUnitXml.fromstring(text.encode())
-    document.update_statistics()
-    return document
 
 
 @pytest.mark.parametrize("word", REPORTS)
@@ -71,7 +72,7 @@ def test_it_holds_what_the_schema_allows(word):
 def test_suites_classes_and_properties_are_what_a_ci_server_groups_by():
     document = junitparser.JUnitXml.fromstring(junit(documented(failed())).encode())
     suites = {suite.name: suite for suite in document}
-    assert set(suites) == {f"hopper.onnx: {a}" for a in ("contract", "open loop", "closed loop")}
+    assert set(suites) == {f"hopper.onnx: {a}" for a in AREAS}
     suite = suites["hopper.onnx: open loop"]
     assert {case.classname for case in suite} == {"hopper_onnx.open loop"}
     properties = {p.name: p.value for p in suite.properties()}
@@ -96,6 +97,14 @@ def test_no_message_makes_it_invalid():
     assert any("<script>alert('x')</script> & \"quotes\" ]]> | \\x1b[31m" in m for m in messages)
     (name,) = {p.get("value") for p in root.iter("property") if p.get("name") == "artifact"}
     assert str(name).startswith("out/\\x00\\x1b\\ud800\\uffff<script>")
+
+
+def test_a_suite_that_failed_says_what_is_likely():
+    root = ElementTree.fromstring(junit(documented(failed())))
+    said = [suite.findtext("system-out") for suite in root if suite.get("failures") != "0"]
+    assert said and all("the contract is wrong in return_scale" in str(text) for text in said)
+    root = ElementTree.fromstring(junit(documented(passed())))
+    assert [suite.findtext("system-out") for suite in root] == [None] * len(root)
 
 
 def test_times_are_those_of_the_areas():
