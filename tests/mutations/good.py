@@ -109,7 +109,7 @@ class Good:
 
     def __str__(self) -> str:
         more = [self.precision] if self.precision != "fp32" else []
-        more += [str(value) for _, value in self.options]
+        more += [name if value is True else f"{name}={value[0]}" for name, value in self.options]
         return " ".join([self.model, self.target, self.graph, *more])
 
 
