@@ -43,7 +43,7 @@ def validate(
     allowed: str = "2%",
     until_sure: bool = False,
     first_seed: int = 0,
-    workers: int | None = None,
+    workers: int | None = 1,
     on_case: OnCase | None = None,
     on_episode: OnCase | None = None,
 ) -> Report:
@@ -70,7 +70,8 @@ def validate(
         allowed: how far the mean returns may be apart: ``2%``, or a raw return.
         until_sure: play more episodes until the confidence interval decides.
         first_seed: seed of the first episode; each later one adds 1.
-        workers: processes to play in. By default one for each core, at most 8.
+        workers: processes to play in; None takes one for each core, at most 8. With more than one
+            your script needs ``if __name__ == "__main__"``, since each process imports it.
         on_case: called with (cases done, cases in all).
         on_episode: the same for episodes.
 
