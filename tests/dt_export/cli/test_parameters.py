@@ -91,8 +91,8 @@ def test_targets_share_their_options():
     assert options("torchscript") - options("c") == absent
 
 
-@pytest.mark.parametrize("command", ("validate", "bench", "golden"))
-def test_what_is_chosen_at_export_is_no_flag_elsewhere(command):
+@pytest.mark.parametrize("command", ("bench", "golden"))
+def test_what_is_chosen_at_export_is_no_fact_elsewhere(command):
     facts = options("onnx") - options(command)
     assert {"--target-return", "--env"} <= facts
     assert {"--n-head", "--no-returns", "--stats", "--revision"} <= options(command)
