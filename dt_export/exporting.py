@@ -22,6 +22,7 @@ from dt_export.targets.contract import contract_of
 from dt_export.targets.target import Written
 from dt_export.validation import Report, check, episodes
 from dt_export.validation.closed_loop import ClosedLoop
+from dt_export.validation.diagnosis import diagnose
 from dt_export.validation.golden import record
 
 OnCase = Callable[[int, int], None]
@@ -38,6 +39,7 @@ class ValidationFailedError(CheckError):
         loop = report.closed_loop
         if report.equal and loop is not None:
             message = _refused(report.contract.precision, loop)
+        message = "; likely: ".join((message, *diagnose(report)))
         super().__init__(message)
         self.report = report
 
