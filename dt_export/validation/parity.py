@@ -118,7 +118,11 @@ def _compare(
 
 
 def _problem(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    """The line that says what went wrong: the first one, or of TorchScript, which begins with a
+    traceback of its own, the last one."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no message"]
+    said = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
+    return f"{type(error).__name__}: {said}"
 
 
 def _differ(

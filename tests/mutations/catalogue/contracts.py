@@ -28,6 +28,17 @@ def one_deviation(document):
     document["state"]["std"][2] *= 1.001
 
 
+def another_model(document):
+    """What a policy for another robot would say: 17 observations and 6 actions."""
+    document["source"] |= {"model": "walker2d", "sha256": "1" * 64}
+    document["state"] |= {"shape": [17], "mean": [0.0] * 17, "std": [1.0] * 17}
+    document["action"] |= {"size": 6, "low": [-1.0] * 6, "high": [1.0] * 6}
+    sizes = {"states": 17, "actions": 6, "action": 6}
+    for spec in document["inputs"] + document["outputs"]:
+        if spec["name"] in sizes:
+            spec["shape"][-1] = sizes[spec["name"]]
+
+
 def renamed_axis(document):
     for spec in document["inputs"] + document["outputs"]:
         spec["shape"] = ["sequence" if axis == "batch" else "batch" if axis == "sequence" else axis
@@ -106,6 +117,8 @@ MUTANTS = (
     lie("another dialect", POLICY, contract(dialect="kzl"), "dialect"),
     lie("weights of another file", STEP, contract(source__sha256="0" * 64), "sha256"),
     lie("max_ep_len of 999", C, contract(max_ep_len=999), "max_ep_len"),
+    lie("the contract of another model", POLICY, contract_of(another_model), "states|state size"),
+    lie("the contract of another model", SCRIPT, contract_of(another_model), "states|state size"),
     lie("no contract", POLICY, no_contract, "contract", quick=True),
     lie("no contract", SCRIPT, no_contract, "contract"),
     lie("no contract", C, no_contract, "contract"),
