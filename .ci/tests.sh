@@ -6,8 +6,8 @@ pip install -c constraints.txt -e 'runtimes/python[cpu]' -e '.[interop]'
 readme "pip install -c constraints.txt -e 'runtimes/python[cpu]' -e '.[test]' && pytest"
 # Tracing doubles the time of a test, so coverage is measured where tests are fast, and without those
 # that interrupt a step at any moment: they may hit coverage's own locks. It measures and checks nothing.
-bounded 400 pytest --cov --cov-branch --cov-report=term:skip-covered \
-    tests/dt_runtime tests/dt_export/checkpoints/reading tests/dt_export/graphs \
+bounded 150 pytest --cov --cov-branch --cov-report=term:skip-covered \
+    tests/dt_runtime tests/dt_export/checkpoints/reading tests/dt_export/files \
     --ignore tests/dt_runtime/test_retries.py --ignore tests/dt_runtime/test_interrupts.py \
     --ignore tests/dt_runtime/test_threads.py || echo "branch coverage was not measured to its end"
 [ -f hopper.onnx ] || dt-export onnx --model hopper

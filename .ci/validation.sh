@@ -46,3 +46,7 @@ if [ $code != 1 ]; then
 fi
 reports_are_there
 echo "a broken artifact fails with exit code 1, and its reports are there"
+
+# The validator itself: every broken artifact must be rejected.
+cd "$sample/../.."
+bounded 600 pytest -m mutations tests/mutations/test_mutations.py -n 2 --dist worksteal
