@@ -29,7 +29,7 @@ def matrix_unless(names, quick):
 
 def check_export(small, folder, **options):
     _, report = export(loaded(small, folder), "c", folder / "out.c", episodes=0, **options)
-    assert report.passed and report.tolerance == 1e-5
+    assert report.passed and report.counted == "fp32" and not report.ill_conditioned
     return report
 
 
@@ -82,7 +82,7 @@ def test_any_size_equals_eager_pytorch(heads, head_size, sizes, context, data, t
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_weights_of_usual_size_stay_within_the_tolerance_of_the_precision(precision, tmp_path):
+def test_weights_of_usual_size_stay_within_the_bounds_of_the_precision(precision, tmp_path):
     name, bits = PRECISIONS[precision]
     checkpoint = loaded(DIALECTS["huggingface"], tmp_path)
     options = {"precision": name, "activation_bits": bits, "episodes": 0}
@@ -97,7 +97,7 @@ FAST = ("huggingface", "min-dt", "all_at_once")
 @pytest.mark.parametrize("name", matrix_unless(SIMULATED, FAST))
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_rounding_is_that_of_the_precision_and_nothing_else(name, precision, tmp_path):
-    """Large random weights move bf16 and int8 beyond their tolerances; a simulation moves along.
+    """Large random weights move bf16 and int8 beyond their bounds; a simulation moves along.
 
     It sums in float64, so a number on the edge may be rounded to the other side now and then.
     """
