@@ -1,25 +1,12 @@
 # Policies in C: golden episodes on every processor that can be emulated here, and the sample for
 # microcontrollers. What cannot be installed is printed, and its tests are skipped by name.
 source "$(dirname "$0")/common.sh"
-packages=(
-    gcc clang make qemu-user
-    gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
-    gcc-s390x-linux-gnu libc6-dev-s390x-cross
+debian \
+    gcc clang make qemu-user \
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross \
+    gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
+    gcc-s390x-linux-gnu libc6-dev-s390x-cross \
     gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
-)
-missing=()
-for package in "${packages[@]}"; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-done
-if [ ${#missing[@]} -gt 0 ]; then
-    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] && bounded 300 apt-get update -qq &&
-        bounded 600 apt-get install -qq --no-install-recommends "${missing[@]}" >/dev/null; then
-        echo "installed: ${missing[*]}"
-    else
-        echo "not installed, so tests that need them are skipped: ${missing[*]}"
-    fi
-fi
 enter main
 pip install -c constraints.txt -e 'runtimes/python[cpu]' -e '.[test,c]'
 

@@ -22,3 +22,18 @@ readme() { # runs a command that README.md shows word for word, for half an hour
     echo "\$ $1"
     bounded 1800 bash -c "$1"
 }
+
+debian() { # installs packages that are missing, where that can be done; else says what is skipped
+    local missing=() package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ] && bounded 300 apt-get update -qq &&
+        DEBIAN_FRONTEND=noninteractive bounded 600 apt-get install -qq --no-install-recommends \
+            "${missing[@]}" >/dev/null; then
+        echo "installed: ${missing[*]}"
+    else
+        echo "not installed, so tests that need them are skipped: ${missing[*]}"
+    fi
+}
