@@ -1,8 +1,6 @@
 # The README's last command, branch coverage, and the commands that take a while.
 source "$(dirname "$0")/common.sh"
 enter main
-# A browser for reports, and a renderer for recordings.
-debian chromium libegl1 libgl1-mesa-dri
 # Other programs that read our files: their tests are skipped without them.
 pip install -c constraints.txt -e 'runtimes/python[cpu]' -e '.[interop]'
 readme "pip install -c constraints.txt -e 'runtimes/python[cpu]' -e '.[test]' && pytest"

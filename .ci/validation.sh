@@ -47,6 +47,10 @@ fi
 reports_are_there
 echo "a broken artifact fails with exit code 1, and its reports are there"
 
-# The validator itself: every broken artifact must be rejected.
+# What surrounds the gate: the pytest plugin, the sample's own steps, workers that die, renderers.
 cd "$sample/../.."
+debian chromium libegl1 libgl1-mesa-dri
+bounded 400 pytest -m gate
+
+# The validator itself: every broken artifact must be rejected.
 bounded 600 pytest -m mutations tests/mutations/test_mutations.py -n 2 --dist worksteal

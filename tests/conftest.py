@@ -29,8 +29,15 @@ torch.set_num_threads(1)  # tiny models: more threads only wait for one another
 CONTEXT_LENGTH = 6
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the product as a whole go first: they take long, and nobody waits for them then."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of the product as a whole go first: they take long, and nobody waits for them then.
+
+    Those of a release gate are left out unless you ask for them: ``pytest -m gate``.
+    """
+    if "gate" not in config.option.markexpr:
+        gate = [item for item in items if item.get_closest_marker("gate")]
+        config.hook.pytest_deselected(items=gate)
+        items[:] = [item for item in items if item not in gate]
     here = Path(__file__).parent
     items.sort(key=lambda item: item.path.parent != here)
 

@@ -15,6 +15,8 @@ import yaml
 from onnx import numpy_helper
 from pages import ROOT
 
+pytestmark = pytest.mark.gate
+
 SAMPLE = ROOT / "samples" / "ci"
 WORKFLOW = yaml.safe_load((SAMPLE / "github-actions.yml").read_text(encoding="utf-8"))
 (JOB,) = WORKFLOW["jobs"].values()

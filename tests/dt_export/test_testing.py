@@ -10,6 +10,8 @@ from onnx import numpy_helper
 
 from dt_export import export, load
 
+pytestmark = pytest.mark.gate
+
 pytest_plugins = ["pytester"]
 
 SUITE = """

@@ -8,10 +8,11 @@ from mutations.good import Shelf
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """``pytest`` leaves the whole suite out; ``pytest -m mutations`` runs it."""
+    """``pytest`` takes what is quick of the suite; ``pytest -m mutations`` runs it."""
     if "mutations" in config.option.markexpr:
         return
-    left_out = [item for item in items if item.get_closest_marker("mutations")]
+    marked = ((item, item.get_closest_marker("mutations")) for item in items)
+    left_out = [item for item, mark in marked if mark and not mark.kwargs.get("quick")]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]

@@ -17,7 +17,7 @@ QUICK = dict.fromkeys(mutant.good for mutant in MUTANTS if mutant.quick)
 
 
 def marked(thing, quick):
-    return pytest.param(thing, id=str(thing), marks=() if quick else pytest.mark.mutations)
+    return pytest.param(thing, id=str(thing), marks=pytest.mark.mutations(quick=quick))
 
 
 def test_names_are_unique():

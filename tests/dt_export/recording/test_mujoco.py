@@ -13,6 +13,8 @@ import pytest
 from dt_export import export, load
 from dt_export.recording.offscreen import INSTALL, RENDERERS, _works
 
+pytestmark = pytest.mark.gate
+
 HOPPER = """
 import numpy as np
 from dt_export.errors import UsageError

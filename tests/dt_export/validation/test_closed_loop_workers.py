@@ -16,6 +16,8 @@ from dt_export.validation import workers
 from dt_export.validation.episodes import FromFiles, close_loop
 from dt_export.validation.workers import Players, Task
 
+pytestmark = pytest.mark.gate
+
 HERE = "environments_made_here"
 FLAGS = Overrides(context_length=6, return_scale=100.0, target_return=250.0)
 PROGRAM = """
