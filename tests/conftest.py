@@ -32,7 +32,7 @@ CONTEXT_LENGTH = 6
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of the product as a whole go first: they take long, and nobody waits for them then.
 
-    Those of a release gate are left out unless you ask for them: ``pytest -m gate``.
+    Whole episodes and what surrounds a release gate are left out of it: ``pytest -m gate``.
     """
     if "gate" not in config.option.markexpr:
         gate = [item for item in items if item.get_closest_marker("gate")]

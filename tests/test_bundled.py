@@ -39,6 +39,7 @@ def test_transformers_reads_it_as_it_is():
     assert "/" not in json.dumps({k: v for k, v in json.loads(document).items() if k != "note"})
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 @pytest.mark.parametrize("target", FACTS["target_returns"])
 def test_achieved_returns_are_the_recorded_ones(hopper_file, target):
@@ -91,6 +92,7 @@ def int8(tmp_path_factory):
     }
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 def test_a_step_earns_what_the_exact_window_earns(int8):
     """Default slots, default target, fp32, the same 20 seeds: mean returns within 2 %."""
@@ -99,6 +101,7 @@ def test_a_step_earns_what_the_exact_window_earns(int8):
     assert abs(step.expected_mean / policy.expected_mean - 1) <= 0.02
 
 
+@pytest.mark.gate
 @pytest.mark.slow
 @pytest.mark.parametrize("graph", ("policy", "step"))
 def test_int8_earns_what_fp32_earns(int8, graph):

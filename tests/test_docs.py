@@ -15,10 +15,11 @@ ELSEWHERE = {
     "docs/from-c.md",
 }  # pages with tests of their own
 RENDERS = pytest.mark.skipif(choose_renderer() is None, reason=INSTALL)
-READ = [
-    pytest.param(page, marks=RENDERS if page == "docs/recording.md" else ())
-    for page in sorted(PAGES.keys() - ELSEWHERE)
-]
+EPISODES = ("docs/closed-loop.md", "docs/recording.md", "docs/validate-in-ci.md")
+MARKS = dict.fromkeys(EPISODES, (pytest.mark.gate,)) | {
+    "docs/recording.md": (pytest.mark.gate, RENDERS)
+}
+READ = [pytest.param(page, marks=MARKS.get(page, ())) for page in sorted(PAGES.keys() - ELSEWHERE)]
 
 
 @pytest.mark.parametrize("page", READ)

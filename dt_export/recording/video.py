@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, NoReturn, Protocol
 from dt_export.errors import UsageError
 from dt_export.files.ours import PRODUCER
 from dt_export.files.writing import Output, atomic
+from dt_export.process import interrupts
 from dt_export.process.terminal import one_line
 
 if TYPE_CHECKING:
@@ -181,12 +182,14 @@ class _Mp4:
 
     def add(self, picture: "Image") -> None:
         if self._ffmpeg is None:
-            self._ffmpeg = subprocess.Popen(
-                _command(self._path, picture.size, self._fps),
-                stdin=subprocess.PIPE,
-                stderr=self._messages,
-                start_new_session=True,  # Ctrl-C is for us: it ends ffmpeg too
-            )
+            command = _command(self._path, picture.size, self._fps)
+            with interrupts.held():  # else it could begin without anyone knowing, and go on
+                self._ffmpeg = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stderr=self._messages,
+                    start_new_session=True,  # Ctrl-C is for us: it ends ffmpeg too
+                )
         self._last = picture.tobytes()
         self._send()
 

@@ -26,6 +26,8 @@ from dt_export.validation.episodes import close_loop
 from dt_export.validation.latency import latency
 from dt_export.validation.paired import Allowed
 
+pytestmark = pytest.mark.gate
+
 HERE = "environments_made_here"
 FLAGS = Overrides(context_length=6, return_scale=100.0, target_return=250.0)
 
