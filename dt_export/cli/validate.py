@@ -99,6 +99,10 @@ def validate(
     console = terminal.console()
     opened, checkpoint = pair(artifact, model, overrides, provider)
     outputs.keep_off(checkpoint)
+    if loop.env is not None:  # asked before minutes of comparing
+        from dt_export.evaluation.environment import make_environment
+
+        make_environment(loop.env).close()
     if outputs.record is not None:
         from dt_export.recording.offscreen import check_rendering
 

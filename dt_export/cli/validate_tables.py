@@ -107,7 +107,8 @@ class Files:
 
 
 def check(loop: Loop, files: Files) -> None:
-    """Raise UsageError for options that need another, and for a file that is not there."""
+    """Raise UsageError for options that need another, for a file that is not there, and for two
+    outputs in one file."""
     given = {
         "--until-sure": loop.until_sure,
         "--workers": loop.workers is not None,
@@ -122,3 +123,9 @@ def check(loop: Loop, files: Files) -> None:
         )
     if files.trace is not None and files.trace.endswith(".npz") and not Path(files.trace).is_file():
         raise UsageError(f"--trace {files.trace}: no such file")
+    written: dict[Path, str] = {}
+    for name in ("json", "junit", "report", "record"):
+        path = getattr(files, name)
+        if path is not None and written.setdefault(path.resolve(), name) != name:
+            other = written[path.resolve()]
+            raise UsageError(f"--{name} {path} is the file of --{other} too: choose another name")

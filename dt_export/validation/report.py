@@ -1,8 +1,8 @@
 """The result of a validation."""
 
+import math
 from dataclasses import dataclass
 
-import numpy as np
 from dt_runtime.contract import Contract, Validation
 
 from dt_export.validation.closed_loop import ClosedLoop
@@ -15,6 +15,7 @@ from dt_export.validation.levels import (
 )
 from dt_export.validation.trace import TraceResult
 
+ACTIONS = ("action", "action_preds")  # outputs that may have bounds
 NOTHING = 1e-9  # of a rounding: float32 keeps seven digits
 
 
@@ -59,8 +60,8 @@ class Report:
     precision: str = "fp32"  # what the graph counts in
     counted: str = "fp32"  # whose rounding the bounds come from: the strictest that anyone says
     stated: str | None = None  # what the user says that it counts in
-    closed_loop: ClosedLoop | None = None  # of a smaller precision, against fp32
-    not_played: str | None = None  # why there is none
+    closed_loop: ClosedLoop | None = None  # episodes, against eager PyTorch or fp32
+    not_played: str | None = None  # why an export of a smaller precision has none
     notes: tuple[str, ...] = ()  # what was not checked, and what the user may have chosen
     golden: Replayed | None = None  # a golden episode
     trace: TraceResult | None = None  # recorded episodes
@@ -76,7 +77,9 @@ class Report:
     def share(self, comparison: Comparison) -> float:
         """The error as a part of what is allowed: beyond 1 it fails."""
         bound = self.level(comparison).bound
-        return comparison.error / bound if bound else float(comparison.error > 0) * np.inf
+        if bound == 0:  # the user's own: nothing at all is allowed
+            return 0.0 if comparison.error == 0 else math.inf
+        return comparison.error / bound
 
     def ratio(self, comparison: Comparison) -> float:
         """The error in units of the model's own rounding."""
@@ -90,14 +93,15 @@ class Report:
     @property
     def action_bound(self) -> float | None:
         """What an action, or a logit, may be off on usual inputs."""
-        names = ("action", "logits", "action_preds")
+        names = (*ACTIONS, "logits")
         return next((v.bound for v in self.levels if v.output in names and not v.extreme), None)
 
     @property
     def insensitive(self) -> tuple[str, ...]:
-        """Outputs without any rounding: they are all at their bounds, where no error can show."""
-        usual = [level for level in self.levels if not level.extreme]
-        return tuple(level.output for level in usual if level.rounding < NOTHING)
+        """Actions without any rounding: they are all at their bounds, where no error can show."""
+        compared = {c.output for c in self.comparisons if c.count and not c.extreme}
+        still = [v.output for v in self.levels if not v.extreme and v.rounding < NOTHING]
+        return tuple(name for name in still if name in compared and name in ACTIONS)
 
     @property
     def ill_conditioned(self) -> tuple[Level, ...]:

@@ -164,6 +164,7 @@ def test_a_target_return_that_was_chosen_at_export(cli, checkpoint_path, tmp_pat
         (("--golden", "no.json"), "--golden no.json: no such file"),
         (("--trace", "no.npz"), "--trace no.npz: no such file"),
         (("--env", "NoSuch-v0"), "--env NoSuch-v0"),
+        (("--json", "r.out", "--junit", "./r.out"), "--junit r.out is the file of --json too"),
         (("--report", "r.pdf"), "--report r.pdf: expected a file ending in .html"),
         (("--report", "no/r.html"), "the folder no does not exist"),
         (("--junit", "no/r.xml"), "the folder no does not exist"),
@@ -173,6 +174,12 @@ def test_a_target_return_that_was_chosen_at_export(cli, checkpoint_path, tmp_pat
 def test_wrong_flags(cli, policy_file, checkpoint_path, flags, words):
     code, _, err = cli("validate", policy_file, "-m", checkpoint_path, *flags)
     assert code == 2 and words in err
+
+
+def test_an_environment_is_asked_for_first(cli, policy_file, checkpoint_path):
+    """Nothing is compared, since nothing could be played."""
+    code, out, err = cli("validate", policy_file, "-m", checkpoint_path, "--env", "NoSuch-v0")
+    assert code == 2 and "--env NoSuch-v0" in err and out == ""
 
 
 @pytest.mark.parametrize("flag", ("--json", "--junit", "--report"))

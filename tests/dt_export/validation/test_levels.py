@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -133,6 +134,23 @@ def test_the_table_shows_error_rounding_and_ratio(policy_file, checkpoint, capsy
     assert "times the rounding of fp32 (allowed 4;" in out
     console().print(verdict(check(open_artifact(policy_file), checkpoint, seed=1, tolerance=1e-3)))
     assert "(tolerance 1e-03;" in capsys.readouterr().out
+
+
+def test_a_tolerance_of_nothing_allows_nothing(policy_file, checkpoint):
+    report = check(open_artifact(policy_file), checkpoint, seed=1, tolerance=0.0)
+    exact = next(replace(c, error=0.0) for c in report.comparisons)
+    assert report.share(exact) == 0.0 and report.share(replace(exact, error=1e-9)) == np.inf
+    assert not report.passed
+
+
+def test_an_engine_that_never_answers_is_not_at_a_bound(policy_file, checkpoint):
+    opened = open_artifact(policy_file)
+
+    def run(arrays):
+        raise RuntimeError("no")
+
+    report = check(Opened(opened.contract, run, "cpu"), checkpoint, seed=1)
+    assert report.failures and report.insensitive == ()
 
 
 def ill_conditioned(checkpoint):
