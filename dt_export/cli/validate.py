@@ -99,14 +99,15 @@ def validate(
     console = terminal.console()
     opened, checkpoint = pair(artifact, model, overrides, provider)
     outputs.keep_off(checkpoint)
-    if loop.env is not None:  # asked before minutes of comparing
-        from dt_export.evaluation.environment import make_environment
-
-        make_environment(loop.env).close()
+    # Asked before minutes of comparing: the environment, and a renderer with it.
     if outputs.record is not None:
         from dt_export.recording.offscreen import check_rendering
 
         check_rendering(_rendering(loop), loop.env or "")
+    elif loop.env is not None:
+        from dt_export.evaluation.environment import make_environment
+
+        make_environment(loop.env).close()
     console.print(show.checkpoint(checkpoint))
     times = outputs.times
     with times.of("open loop"), show.cases(f"validating on {opened.provider}", console) as on_case:
